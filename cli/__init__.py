@@ -1,0 +1,1 @@
+"""The command line: one command group a file, and the only place that wires everything."""

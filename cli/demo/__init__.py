@@ -1,0 +1,1 @@
+"""The demo: a made-up help desk whose world changes halfway through."""

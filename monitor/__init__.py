@@ -1,0 +1,1 @@
+"""Watches: windows against references, the drift decision, the retrain policy, the schedule."""

@@ -1,0 +1,1 @@
+"""Learns: snapshots, audit, training, evaluation, export, gate."""

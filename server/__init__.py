@@ -1,0 +1,1 @@
+"""Answers predictions: HTTP, batching, routing, recording."""

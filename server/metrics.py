@@ -1,0 +1,82 @@
+"""What the server measures about itself (design, section 8). Base units, few labels."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SCORES = tuple(i / 20 for i in range(1, 21))
+
+
+class ServerMetrics:
+    """One set of metrics on `registry`, owned by the process that serves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "driftgate_requests_total",
+            "Prediction requests by answer code",
+            ["model", "version", "code"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "driftgate_request_seconds", "From the parsed request to its answer", buckets=_SECONDS, registry=registry
+        )
+        self.queue_seconds = Histogram(
+            "driftgate_queue_seconds", "How long a row waited for its batch", buckets=_SECONDS, registry=registry
+        )
+        self.batch_size = Histogram(
+            "driftgate_batch_size", "Rows a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256), registry=registry
+        )
+        self.batch_tokens = Histogram(
+            "driftgate_batch_tokens",
+            "Tokens a batch, padding included",
+            buckets=(16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+            registry=registry,
+        )
+        self.padding_ratio = Histogram(
+            "driftgate_padding_ratio",
+            "Share of a batch's tokens that is padding",
+            buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
+            registry=registry,
+        )
+        self.queue_tokens = Gauge("driftgate_queue_tokens", "Tokens that wait for a batch", registry=registry)
+        self.adapter_slots = Gauge(
+            "driftgate_adapter_slots", "Adapter slots by state: free, resident, pinned", ["state"], registry=registry
+        )
+        self.adapter_load_seconds = Histogram(
+            "driftgate_adapter_load_seconds",
+            "From artifact to resident adapter",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.recorded = Counter(
+            "driftgate_predictions_recorded_total", "Predictions written to the store", registry=registry
+        )
+        self.dropped = Counter(
+            "driftgate_predictions_dropped_total",
+            "Predictions that should have been recorded and were not",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in ("buffer_full", "store_down"):
+            self.dropped.labels(reason=reason)
+        self.feedback = Counter(
+            "driftgate_feedback_total", "Feedback stored, by verdict", ["model", "verdict"], registry=registry
+        )
+        self.prediction_score = Histogram(
+            "driftgate_prediction_score", "Score of the predicted label", ["model"], buckets=_SCORES, registry=registry
+        )
+        self.predicted_label = Counter(
+            "driftgate_predicted_label_total",
+            "Predictions by label; labels beyond the first 200 of a version count as 'other'",
+            ["model", "version", "label"],
+            registry=registry,
+        )
+        self.rollout_stage = Gauge(
+            "driftgate_rollout_stage", "0 none, 1 shadow, 2 canary", ["model"], registry=registry
+        )
+        self.rollout_traffic_ratio = Gauge(
+            "driftgate_rollout_traffic_ratio",
+            "Share of traffic that the candidate answers",
+            ["model"],
+            registry=registry,
+        )

@@ -1,0 +1,27 @@
+"""Questions about drift checks."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store.errors import unknown
+from store.records import Check
+
+
+def add_check(session: Session, check: Check) -> None:
+    session.add(check)
+
+
+def last_checks(session: Session, model: str, *, version: int | None = None, limit: int = 100) -> list[Check]:
+    """The newest `limit` checks of a model (or of one version), oldest first."""
+    query = select(Check).where(Check.model == model)
+    if version is not None:
+        query = query.where(Check.version == version)
+    rows = session.scalars(query.order_by(Check.seq.desc()).limit(limit)).all()
+    return list(reversed(rows))
+
+
+def get_check(session: Session, check_id: str) -> Check:
+    check = session.scalar(select(Check).where(Check.id == check_id))
+    if check is None:
+        raise unknown("check", check_id, session.scalars(select(Check.id)))
+    return check

@@ -1,0 +1,169 @@
+"""One door to the database: short read and write transactions on SQLite (WAL) or PostgreSQL.
+
+A write transaction on SQLite starts with BEGIN IMMEDIATE, so that it waits for the writer before it, instead of
+failing half way when it would upgrade a read lock. Every commit is synced to disk before it returns: what a caller
+was told is stored survives `kill -9` and power loss (https://sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
+
+from store.errors import BadInput, SchemaMismatch, StoreUnavailable
+from store.migrations import SCHEMA_HEAD, SCHEMA_REVISIONS
+from store.settings import Settings
+
+_WRITES = "driftgate_writes"
+BUSY_TIMEOUT_S = 30
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        """Open `url` without looking at the schema. Raises BadInput for a URL that no driver understands."""
+        self.url = url
+        try:
+            self._engine = _make_engine(url)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise BadInput(
+                f"no driver for database {make_url(url).render_as_string()!r}: {error}; "
+                "PostgreSQL needs the extra: pip install 'driftgate[postgres]'"
+            ) from None
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent state. Raises StoreUnavailable."""
+        with _translated(self.url), Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that is durable when the block ends, and undone when it raises. Raises StoreUnavailable."""
+        writing = self._engine.execution_options(**{_WRITES: True})
+        with _translated(self.url), Session(writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def schema_revision(self) -> str | None:
+        """The revision the database is at; None if it is empty."""
+        with _translated(self.url), self._engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return revision
+
+    def require_schema(self) -> None:
+        """Raises SchemaMismatch unless the database is at the revision that this driftgate was written for."""
+        found = self.schema_revision()
+        if found == SCHEMA_HEAD:
+            return
+        shown = make_url(self.url).render_as_string()
+        if found is None or found in SCHEMA_REVISIONS:
+            raise SchemaMismatch(
+                f"store {shown} is at schema {found or 'none'}, this driftgate needs {SCHEMA_HEAD}; "
+                "run: driftgate db upgrade"
+            )
+        raise SchemaMismatch(
+            f"store {shown} is at schema {found}, which is newer than this driftgate knows ({SCHEMA_HEAD}); "
+            "install the driftgate that wrote it; nothing was changed"
+        )
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest revision; raises SchemaMismatch if it is newer already."""
+        found = self.schema_revision()
+        if found == SCHEMA_HEAD:
+            return
+        if found is not None and found not in SCHEMA_REVISIONS:
+            self.require_schema()
+        from store.migrate import upgrade_to_head  # alembic is slow to import and seldom needed
+
+        with _translated(self.url):
+            upgrade_to_head(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the store in force. The embedded default is created and migrated; another one must be at our schema.
+
+    Raises StoreUnavailable, SchemaMismatch, BadInput.
+    """
+    if not settings.embedded:
+        database = Database(settings.database)
+        database.require_schema()
+        return database
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with (settings.home / "migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # three processes may start at the same moment
+            database = Database(settings.database)
+            database.upgrade()
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot write to DRIFTGATE_HOME {str(settings.home)!r}: {error.strerror}; "
+            "make the folder writable or name another one"
+        ) from error
+    return database
+
+
+def _make_engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn the driver's trouble with the database as a whole into StoreUnavailable; leave our own mistakes alone."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise _unavailable(url, error) from error
+    except ProgrammingError as error:
+        if "does not exist" not in str(error.orig):
+            raise
+        raise _unavailable(url, error) from error
+
+
+def _unavailable(url: str, error: DBAPIError) -> StoreUnavailable:
+    shown = make_url(url).render_as_string()
+    cause = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    if "readonly" in cause or "read-only" in cause:
+        advice = "make the database file and its folder writable for this user"
+    elif "no such table" in cause or "does not exist" in cause:
+        advice = "run: driftgate db upgrade"
+    else:
+        advice = "check that it is reachable and that nothing else holds it"
+    return StoreUnavailable(f"store {shown}: {cause}; {advice}")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file behind a SQLite URL; None for any other database."""
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None

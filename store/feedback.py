@@ -1,0 +1,124 @@
+"""Feedback: what people and systems say about predictions."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store.ids import new_id
+from store.records import AuditSample, Feedback, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class NewFeedback:
+    """A verdict, with the prediction it speaks of already resolved to model and version."""
+
+    prediction_id: str
+    model: str
+    version: int
+    label: str | None
+    correct: bool | None
+    input: str | None
+    comment: str | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A text with the label that somebody gave it, and how it was chosen."""
+
+    feedback_seq: int
+    prediction_id: str
+    version: int
+    text: str
+    label: str
+    predicted: str | None
+    """What the version answered; None if the prediction was not recorded."""
+    inclusion: float | None
+    """Probability with which the row was drawn into the audit sample; None if it was not drawn."""
+    at: datetime
+
+    @property
+    def origin(self) -> str:
+        """audit or flagged: only audit rows may measure (docs/labels.md)."""
+        return "flagged" if self.inclusion is None else "audit"
+
+
+def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
+    """Store a verdict; returns its id and whether it was new. Saying the same again adds nothing."""
+    said = [new.prediction_id, new.label, new.correct, new.comment, new.by, new.input]
+    dedup = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    known = session.scalar(select(Feedback.id).where(Feedback.dedup == dedup))
+    if known is not None:
+        return known, False
+    feedback_id = new_id(now)
+    session.add(
+        Feedback(
+            id=feedback_id,
+            dedup=dedup,
+            prediction_id=new.prediction_id,
+            model=new.model,
+            version=new.version,
+            label=new.label,
+            correct=new.correct,
+            input=new.input,
+            comment=new.comment,
+            by=new.by,
+            at=now,
+        )
+    )
+    return feedback_id, True
+
+
+def labelled_rows(
+    session: Session, model: str, *, after_seq: int = 0, until_seq: int | None = None
+) -> list[LabelledRow]:
+    """Labelled rows of `model` whose newest verdict lies in (after_seq, until_seq], oldest first.
+
+    The newest verdict on a prediction wins. `correct: true` without a label confirms the predicted one;
+    `correct: false` without a label teaches nothing yet and is left out, as is a row whose text is unknown.
+    """
+    newest = select(func.max(Feedback.seq)).where(Feedback.model == model).group_by(Feedback.prediction_id)
+    if until_seq is not None:
+        newest = newest.where(Feedback.seq <= until_seq)
+    query = (
+        select(Feedback, Prediction.input, Prediction.label, AuditSample.inclusion)
+        .outerjoin(Prediction, Prediction.id == Feedback.prediction_id)
+        .outerjoin(AuditSample, AuditSample.prediction_id == Feedback.prediction_id)
+        .where(Feedback.seq.in_(newest), Feedback.seq > after_seq)
+        .order_by(Feedback.seq)
+    )
+    rows = []
+    for feedback, recorded_input, predicted, inclusion in session.execute(query):
+        label = feedback.label or (predicted if feedback.correct else None)
+        text = recorded_input if recorded_input is not None else feedback.input
+        if label is None or text is None:
+            continue
+        rows.append(
+            LabelledRow(
+                feedback_seq=feedback.seq,
+                prediction_id=feedback.prediction_id,
+                version=feedback.version,
+                text=text,
+                label=label,
+                predicted=predicted,
+                inclusion=inclusion,
+                at=feedback.at,
+            )
+        )
+    return rows
+
+
+def last_feedback_seq(session: Session, model: str) -> int:
+    """The highest sequence number so far; a snapshot closes here."""
+    return session.scalar(select(func.max(Feedback.seq)).where(Feedback.model == model)) or 0
+
+
+def count_feedback(session: Session, model: str | None = None) -> int:
+    query = select(func.count()).select_from(Feedback)
+    if model is not None:
+        query = query.where(Feedback.model == model)
+    return session.scalar(query) or 0

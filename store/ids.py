@@ -1,0 +1,13 @@
+"""Identifiers that sort by time."""
+
+import secrets
+from datetime import datetime
+
+
+def new_id(now: datetime) -> str:
+    """A UUID version 7 (RFC 9562, section 5.7) as 32 hex digits: 48 bits of milliseconds, then random bits."""
+    milliseconds = int(now.timestamp() * 1000)
+    value = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return f"{value:032x}"

@@ -1,0 +1,92 @@
+"""Recorded predictions: written in batches, read as windows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from store.records import AuditSample, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrediction:
+    """One answer on its way into the store; the fields are those of records.Prediction."""
+
+    id: str
+    model: str
+    version: int
+    input: str
+    label: str
+    score: float
+    probabilities: bytes
+    sketch: bytes
+    length_tokens: int
+    unknown_tokens: int
+    latency_s: float
+    reason: str
+    inclusion: float
+    tags: dict[str, Any]
+    request_id: str
+    at: datetime
+    audit: float | None = None
+    """Probability with which it was drawn into the audit sample; None if it was not drawn."""
+
+
+def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
+    """Write recorded predictions, and the audit sample among them."""
+    if not rows:
+        return
+    session.execute(
+        insert(Prediction),
+        [{name: getattr(row, name) for name in NewPrediction.__slots__ if name != "audit"} for row in rows],
+    )
+    audit = [
+        {"prediction_id": r.id, "model": r.model, "inclusion": r.audit, "at": r.at} for r in rows if r.audit is not None
+    ]
+    if audit:
+        session.execute(insert(AuditSample), audit)
+
+
+def get_prediction(session: Session, prediction_id: str) -> Prediction | None:
+    return session.scalar(select(Prediction).where(Prediction.id == prediction_id))
+
+
+def newest_window(session: Session, model: str, version: int, *, rows: int, after_seq: int = 0) -> list[Prediction]:
+    """The newest `rows` randomly sampled predictions of a version after `after_seq`, oldest first.
+
+    Rows recorded for another reason (low score, shadow, audit beyond the sample) are left out: they are no random
+    share of the traffic, and would show as drift.
+    """
+    found = session.scalars(
+        select(Prediction)
+        .where(
+            Prediction.model == model,
+            Prediction.version == version,
+            Prediction.reason == "sample",
+            Prediction.seq > after_seq,
+        )
+        .order_by(Prediction.seq.desc())
+        .limit(rows)
+    ).all()
+    return list(reversed(found))
+
+
+def count_sampled(session: Session, model: str, version: int, *, after_seq: int = 0) -> int:
+    """How many sampled predictions of a version came after `after_seq`."""
+    query = select(func.count()).where(
+        Prediction.model == model,
+        Prediction.version == version,
+        Prediction.reason == "sample",
+        Prediction.seq > after_seq,
+    )
+    return session.scalar(query) or 0
+
+
+def count_predictions(session: Session, model: str | None = None) -> int:
+    query = select(func.count()).select_from(Prediction)
+    if model is not None:
+        query = query.where(Prediction.model == model)
+    return session.scalar(query) or 0

@@ -1,0 +1,235 @@
+"""Runs: the queue between the monitor, which asks for training, and the worker, which does it.
+
+A worker holds a run by a lease that it renews; when it dies the lease ends and another worker goes on from the
+last finished stage. A run that is started again and again without getting anywhere fails, with that reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from store.errors import Conflict, unknown
+from store.events import tell
+from store.ids import new_id
+from store.records import Rollout, Run, RunMetric
+
+OPEN = ("queued", "running")
+
+
+class LeaseLost(Conflict):
+    kind = "lease-lost"
+    title = "Another worker took over"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is asked of the worker. `parameters` are those of retrain.strategy.TrainingPlan, plus `data` or `feedback_until`."""
+
+    model: str
+    base: str
+    cause: str
+    strategy: str
+    parameters: dict[str, Any]
+
+
+def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run:
+    """Queue a run. Raises Conflict while another one of the same model is open."""
+    open_run = session.scalar(select(Run.id).where(Run.model == new.model, Run.status.in_(OPEN)))
+    if open_run is not None:
+        raise Conflict(f"model {new.model!r} has an open run already: {open_run}")
+    run = Run(
+        id=new_id(now),
+        model=new.model,
+        base=new.base,
+        status="queued",
+        cause=new.cause,
+        strategy=new.strategy,
+        parameters=new.parameters,
+        environment={},
+        snapshot=None,
+        version=None,
+        evaluation={},
+        reason=None,
+        stage="queued",
+        progress=0.0,
+        attempts=0,
+        owner=None,
+        lease_until=None,
+        created_at=now,
+        started_at=None,
+        ended_at=None,
+    )
+    session.add(run)
+    session.flush()
+    tell(session, new.model, "run_queued", new.cause, by=by, now=now, run=run.id)
+    return run
+
+
+def claim_next_run(
+    session: Session,
+    *,
+    owner: str,
+    lease_s: float,
+    max_attempts: int,
+    now: datetime,
+    run_id: str | None = None,
+) -> Run | None:
+    """Take the oldest run that is queued or whose worker fell silent (or only `run_id`); None if there is none."""
+    query = (
+        select(Run)
+        .where(or_(Run.status == "queued", (Run.status == "running") & (Run.lease_until < now)))
+        .order_by(Run.created_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if run_id is not None:
+        query = query.where(Run.id == run_id)
+    run = session.scalar(query)
+    if run is None:
+        return None
+    if run.attempts >= max_attempts:
+        run.owner = None
+        _end(session, run, "failed", f"started {run.attempts} times without progress in {run.stage!r}", now=now)
+        return None
+    if run.started_at is None:
+        run.started_at = now
+        tell(session, run.model, "run_started", "training started", by="worker", now=now, run=run.id)
+    else:
+        tell(
+            session,
+            run.model,
+            "run_resumed",
+            f"training resumed in stage {run.stage!r} after its worker fell silent",
+            by="worker",
+            now=now,
+            run=run.id,
+        )
+    run.status = "running"
+    run.owner = owner
+    run.attempts += 1
+    run.lease_until = now + timedelta(seconds=lease_s)
+    return run
+
+
+def renew_lease(session: Session, run_id: str, *, owner: str, lease_s: float, now: datetime) -> None:
+    """Raises LeaseLost when the run belongs to somebody else by now."""
+    renewed = session.scalar(
+        update(Run)
+        .where(Run.id == run_id, Run.owner == owner, Run.status == "running")
+        .values(lease_until=now + timedelta(seconds=lease_s))
+        .returning(Run.id)
+    )
+    if renewed is None:
+        raise LeaseLost(f"run {run_id} is not held by {owner} any more")
+
+
+def report_progress(
+    session: Session,
+    run_id: str,
+    *,
+    owner: str,
+    stage: str,
+    progress: float,
+    values: Mapping[str, Any] | None = None,
+) -> None:
+    """Note how far a run has come, with new `values` of its columns. Raises LeaseLost."""
+    changed = session.scalar(
+        update(Run)
+        .where(Run.id == run_id, Run.owner == owner, Run.status == "running")
+        .values(stage=stage, progress=progress, attempts=1, **(values or {}))
+        .returning(Run.id)
+    )
+    if changed is None:
+        raise LeaseLost(f"run {run_id} is not held by {owner} any more")
+
+
+def add_metrics(session: Session, run_id: str, step: int, values: Mapping[str, float]) -> None:
+    """Figures of a training step; a step that is trained again after a crash replaces its figures."""
+    for name, value in values.items():
+        session.merge(RunMetric(run=run_id, step=step, name=name, value=value))
+
+
+def finish_run(
+    session: Session,
+    run_id: str,
+    *,
+    owner: str,
+    status: str,
+    reason: str,
+    now: datetime,
+    version: int | None = None,
+) -> None:
+    """End a run as succeeded, rejected or failed, with the written reason. Raises LeaseLost."""
+    run = get_run(session, run_id)
+    if run.owner != owner or run.status != "running":
+        raise LeaseLost(f"run {run_id} is not held by {owner} any more")
+    run.version = version
+    _end(session, run, status, reason, now=now)
+
+
+def _end(session: Session, run: Run, status: str, reason: str, *, now: datetime) -> None:
+    run.status = status
+    run.reason = reason
+    run.progress = 1.0
+    run.lease_until = None
+    run.ended_at = now
+    tell(session, run.model, f"run_{status}", reason, by="worker", now=now, version=run.version, run=run.id)
+
+
+def get_run(session: Session, run_id: str) -> Run:
+    run = session.get(Run, run_id)
+    if run is None:
+        raise unknown("run", run_id, session.scalars(select(Run.id)))
+    return run
+
+
+def list_runs(session: Session, model: str | None = None) -> list[Run]:
+    query = select(Run).order_by(Run.created_at)
+    if model is not None:
+        query = query.where(Run.model == model)
+    return list(session.scalars(query))
+
+
+def last_run(session: Session, model: str) -> Run | None:
+    """The newest run of a model, open or ended."""
+    return session.scalar(select(Run).where(Run.model == model).order_by(Run.created_at.desc()).limit(1))
+
+
+def run_metrics(session: Session, run_id: str) -> list[RunMetric]:
+    return list(
+        session.scalars(select(RunMetric).where(RunMetric.run == run_id).order_by(RunMetric.step, RunMetric.name))
+    )
+
+
+def open_rollout(
+    session: Session, model: str, *, candidate: int, production: int | None, run: str | None, now: datetime
+) -> Rollout:
+    """The rollout of `candidate`, begun if it is new."""
+    known = session.scalar(
+        select(Rollout).where(Rollout.model == model, Rollout.candidate == candidate, Rollout.run == run)
+    )
+    if known is not None:
+        return known
+    rollout = Rollout(
+        id=new_id(now),
+        model=model,
+        run=run,
+        candidate=candidate,
+        production=production,
+        stage="offline",
+        outcome="open",
+        evidence={},
+        started_at=now,
+        ended_at=None,
+    )
+    session.add(rollout)
+    session.flush()
+    return rollout
+
+
+def list_rollouts(session: Session, model: str) -> list[Rollout]:
+    return list(session.scalars(select(Rollout).where(Rollout.model == model).order_by(Rollout.started_at)))

@@ -1,0 +1,270 @@
+"""Models, their versions, and the deployment that says which version answers.
+
+Every change of a deployment is one transaction that names the revision it saw: who was slower gets a Conflict
+and looks again. Servers notice a change by the revision number.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from store.errors import BadInput, Conflict, Refused, unknown
+from store.events import tell
+from store.records import Adapter, Base, Deployment, Model, Version
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What registering a version needs."""
+
+    model: str
+    base: str
+    adapter_artifact: str
+    rank: int
+    labels: tuple[str, ...]
+    run: str | None = None
+    snapshot: str | None = None
+    reference: str | None = None
+    evaluation: dict[str, Any] | None = None
+    state: str = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """What a server needs to answer as one version of a model."""
+
+    model: str
+    version: int
+    base: str
+    base_artifact: str
+    adapter_artifact: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A deployment as a server sees it."""
+
+    model: str
+    revision: int
+    production: int | None
+    candidate: int | None
+    previous: int | None
+    stage: str
+    traffic_share: float
+
+
+def check_model_name(name: str) -> str:
+    """`name` itself; raises BadInput if it could not stand in a URL, a metric label and a folder."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"model name {name!r} is not usable: 1 to 64 letters, digits, '.', '_' or '-', "
+            "starting with a letter or digit",
+            where="model",
+        )
+    return name
+
+
+def register_version(session: Session, new: NewVersion, *, by: str, now: datetime) -> int:
+    """Add adapter and version, and the model with its empty deployment if it is new; returns the version number."""
+    check_model_name(new.model)
+    model = session.get(Model, new.model)
+    if model is None:
+        session.add(Model(name=new.model, base=new.base, created_at=now))
+        session.flush()
+        session.add(
+            Deployment(
+                model=new.model,
+                production=None,
+                candidate=None,
+                previous=None,
+                stage="none",
+                traffic_share=0.0,
+                revision=0,
+                updated_at=now,
+            )
+        )
+    elif model.base != new.base:
+        raise Refused(
+            f"model {new.model!r} stands on base {model.base!r}; a version on {new.base!r} needs another model name"
+        )
+    highest = session.scalar(select(func.max(Version.number)).where(Version.model == new.model)) or 0
+    adapter_id = new.adapter_artifact.rsplit("/", 1)[-1]
+    if session.get(Adapter, adapter_id) is None:
+        session.add(
+            Adapter(
+                id=adapter_id,
+                base=new.base,
+                artifact=new.adapter_artifact,
+                rank=new.rank,
+                labels=list(new.labels),
+                created_at=now,
+            )
+        )
+        session.flush()
+    number = highest + 1
+    session.add(
+        Version(
+            model=new.model,
+            number=number,
+            adapter=adapter_id,
+            run=new.run,
+            snapshot=new.snapshot,
+            reference=new.reference,
+            evaluation=new.evaluation or {},
+            state=new.state,
+            created_at=now,
+        )
+    )
+    session.flush()
+    return number
+
+
+def get_deployment(session: Session, model: str) -> Deployment:
+    deployment = session.get(Deployment, model)
+    if deployment is None:
+        raise unknown("model", model, session.scalars(select(Model.name)))
+    return deployment
+
+
+def get_version(session: Session, model: str, number: int) -> Version:
+    get_deployment(session, model)
+    version = session.get(Version, (model, number))
+    if version is None:
+        numbers = session.scalars(select(Version.number).where(Version.model == model)).all()
+        raise unknown("version", str(number), map(str, numbers), hint=f"(of model {model!r})")
+    return version
+
+
+def list_models(session: Session) -> list[Deployment]:
+    return list(session.scalars(select(Deployment).order_by(Deployment.model)))
+
+
+def list_versions(session: Session, model: str) -> list[Version]:
+    get_deployment(session, model)
+    return list(session.scalars(select(Version).where(Version.model == model).order_by(Version.number)))
+
+
+def get_adapter(session: Session, version: Version) -> Adapter:
+    return session.get_one(Adapter, version.adapter)
+
+
+def routes(session: Session) -> list[Route]:
+    """All deployments; servers poll this."""
+    rows = session.execute(
+        select(
+            Deployment.model,
+            Deployment.revision,
+            Deployment.production,
+            Deployment.candidate,
+            Deployment.previous,
+            Deployment.stage,
+            Deployment.traffic_share,
+        ).order_by(Deployment.model)
+    )
+    return [Route(*row) for row in rows]
+
+
+def served_version(session: Session, model: str, number: int) -> ServedVersion:
+    """What to load for a version. Raises NotFound; Refused for a version that was archived."""
+    version = get_version(session, model, number)
+    if version.state == "archived":
+        raise Refused(f"version {number} of {model!r} is archived and is not served any more")
+    adapter = get_adapter(session, version)
+    base = session.get_one(Base, adapter.base)
+    return ServedVersion(
+        model=model,
+        version=number,
+        base=base.name,
+        base_artifact=base.artifact,
+        adapter_artifact=adapter.artifact,
+        labels=tuple(adapter.labels),
+    )
+
+
+def promote(
+    session: Session,
+    model: str,
+    number: int,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    seen_revision: int | None = None,
+    **links: str | int,
+) -> Deployment:
+    """Make version `number` the production version; the one before becomes what `rollback` returns to.
+
+    seen_revision: the revision the decision was based on, if it was based on one; a later one is a Conflict.
+    Raises NotFound; Conflict; Refused for a version that was rejected or archived.
+    """
+    deployment = get_deployment(session, model)
+    version = get_version(session, model, number)
+    if version.state == "archived":
+        raise Refused(f"version {number} of {model!r} is archived; it cannot be promoted")
+    if deployment.production == number:
+        raise Conflict(f"version {number} of {model!r} is in production already")
+    _swap(session, deployment, seen_revision, production=number, previous=deployment.production, now=now)
+    tell(session, model, "promoted", reason, by=by, now=now, version=number, **links)
+    return deployment
+
+
+def rollback(session: Session, model: str, *, by: str, reason: str, now: datetime) -> Deployment:
+    """Return to the version that was in production before. Raises NotFound, Conflict if there is none."""
+    deployment = get_deployment(session, model)
+    if deployment.previous is None:
+        raise Conflict(f"model {model!r} has no earlier production version to return to")
+    back_to = deployment.previous
+    _swap(session, deployment, None, production=back_to, previous=deployment.production, now=now)
+    tell(session, model, "rolled_back", reason, by=by, now=now, version=back_to)
+    return deployment
+
+
+def archive_version(session: Session, model: str, number: int, *, by: str, now: datetime) -> None:
+    """Take a version out of service for good. Raises Conflict while it is deployed."""
+    version = get_version(session, model, number)
+    deployment = get_deployment(session, model)
+    if number in (deployment.production, deployment.candidate):
+        raise Conflict(f"version {number} of {model!r} is deployed; promote another one first")
+    if deployment.previous == number:
+        deployment.previous = None
+    version.state = "archived"
+    tell(session, model, "archived", f"version {number} archived", by=by, now=now, version=number)
+
+
+def _swap(
+    session: Session,
+    deployment: Deployment,
+    seen_revision: int | None,
+    *,
+    production: int,
+    previous: int | None,
+    now: datetime,
+) -> None:
+    seen = deployment.revision if seen_revision is None else seen_revision
+    swapped = session.scalar(
+        update(Deployment)
+        .where(Deployment.model == deployment.model, Deployment.revision == seen)
+        .values(
+            production=production,
+            previous=previous,
+            candidate=None,
+            stage="none",
+            traffic_share=0.0,
+            revision=Deployment.revision + 1,
+            updated_at=now,
+        )
+        .returning(Deployment.revision)
+    )
+    if swapped is None:
+        raise Conflict(
+            f"the deployment of {deployment.model!r} changed meanwhile "
+            f"(seen: revision {seen}); look at it again and decide anew"
+        )
+    session.refresh(deployment)
