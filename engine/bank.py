@@ -1,0 +1,105 @@
+"""The adapter bank: which adapter lies in which slot, and who is reading it.
+
+The graph reads only the slots that a batch names. So a slot may be written while batches run, as long as no batch
+names it: `lease` holds a slot for a row from admission to answer, and `load` takes only slots that nobody holds.
+Loads may come from any thread; a lock guards the bookkeeping, never the copying.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.adapter import PackedAdapter
+from engine.base import BaseSpec, bank_shapes
+from store.errors import Busy
+
+AdapterKey = str
+"""Names an adapter's content: the key of its artifact."""
+
+
+class NoFreeSlot(Busy):
+    kind = "no-free-slot"
+    title = "No free adapter slot"
+
+
+@dataclass(frozen=True, slots=True)
+class BankStats:
+    free: int
+    resident: int
+    pinned: int
+
+
+class AdapterBank:
+    def __init__(self, spec: BaseSpec, slots: int) -> None:
+        self.slots = slots
+        self.arrays: dict[str, NDArray[np.float32]] = {
+            name: np.zeros(shape, np.float32) for name, shape in bank_shapes(spec, slots).items()
+        }
+        """The graph's bank inputs; the session shares this memory."""
+        self._lock = threading.Lock()
+        self._free = list(range(slots - 1, -1, -1))
+        self._resident: OrderedDict[AdapterKey, int] = OrderedDict()
+        """Least recently used first."""
+        self._leases: Counter[AdapterKey] = Counter()
+        self._pinned: frozenset[AdapterKey] = frozenset()
+
+    def lease(self, key: AdapterKey) -> int | None:
+        """The slot of `key`, held until `release`; None if the adapter is not resident."""
+        with self._lock:
+            slot = self._resident.get(key)
+            if slot is not None:
+                self._resident.move_to_end(key)
+                self._leases[key] += 1
+            return slot
+
+    def release(self, key: AdapterKey) -> None:
+        with self._lock:
+            self._leases[key] -= 1
+            if self._leases[key] <= 0:
+                del self._leases[key]
+
+    def pin(self, keys: Iterable[AdapterKey]) -> None:
+        """Exactly these adapters are never evicted."""
+        with self._lock:
+            self._pinned = frozenset(keys)
+
+    def load(self, key: AdapterKey, adapter: PackedAdapter) -> None:
+        """Make `key` resident; the least recently used adapter that nobody holds makes room. Raises NoFreeSlot."""
+        with self._lock:
+            if key in self._resident:
+                return
+            slot = self._take_slot()
+        for name, values in adapter.arrays.items():
+            self.arrays[name][slot] = values
+        with self._lock:
+            if key in self._resident:  # loaded by somebody else meanwhile
+                self._free.append(slot)
+            else:
+                self._resident[key] = slot
+
+    def evict(self, key: AdapterKey) -> bool:
+        """Give up the slot of `key` if nobody holds or pins it; whether that was done."""
+        with self._lock:
+            if key not in self._resident or self._leases[key] or key in self._pinned:
+                return False
+            self._free.append(self._resident.pop(key))
+            return True
+
+    def stats(self) -> BankStats:
+        with self._lock:
+            pinned = sum(key in self._pinned for key in self._resident)
+            return BankStats(free=len(self._free), resident=len(self._resident), pinned=pinned)
+
+    def _take_slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        for key in self._resident:
+            if self._leases[key] == 0 and key not in self._pinned:
+                return self._resident.pop(key)
+        raise NoFreeSlot(
+            f"all {self.slots} adapter slots are in use or pinned; raise DRIFTGATE_SLOTS or archive versions"
+        )

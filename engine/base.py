@@ -1,0 +1,87 @@
+"""What the engine must know of a base: its shapes, its limits, and where its files are.
+
+A base bundle is an artifact folder with `graph.onnx`, `tokenizer.json` and `base.json`. The graph takes
+`input_ids` and `attention_mask` int64 [batch, tokens], `slots` int64 [batch], for the i-th target layer the banks
+`lora_a_i` float32 [slots, d_in, max_rank] and `lora_b_i` [slots, max_rank, d_out], and the heads `head_weight`
+[slots, hidden, max_labels] and `head_bias` [slots, max_labels]. It returns `logits` [batch, max_labels] and
+`pooled` [batch, hidden].
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Pooling = Literal["mean", "cls", "pooler"]
+
+GRAPH_FILE = "graph.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+SPEC_FILE = "base.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLayer:
+    """A linear layer that adapters may change; `name` is its path inside the bare backbone."""
+
+    name: str
+    d_in: int
+    d_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSpec:
+    name: str
+    source: str
+    """Hub id or folder it was imported from."""
+    aliases: tuple[str, ...]
+    """Other names under which adapters may refer to the same weights."""
+    revision: str
+    license: str
+    architecture: str
+    modality: str
+    task: str
+    pooling: Pooling
+    own_pooling: Pooling
+    """What the architecture's stock classifier uses; an adapter that states nothing was made for this."""
+    hidden: int
+    max_tokens: int
+    max_rank: int
+    max_labels: int
+    layers: tuple[TargetLayer, ...]
+    parameters: int
+    weights_sha256: str
+    backbone_artifact: str
+    """The weights that training starts from."""
+    pad_token_id: int
+    preprocessing: str
+    """One sentence for people: what happens to raw input."""
+
+    @property
+    def slot_bytes(self) -> int:
+        """Memory of one adapter slot, float32."""
+        lora = sum((layer.d_in + layer.d_out) * self.max_rank for layer in self.layers)
+        return 4 * (lora + (self.hidden + 1) * self.max_labels)
+
+
+def spec_to_json(spec: BaseSpec) -> dict[str, Any]:
+    return asdict(spec)
+
+
+def spec_from_json(data: dict[str, Any]) -> BaseSpec:
+    layers = tuple(TargetLayer(**layer) for layer in data["layers"])
+    return BaseSpec(**{**data, "layers": layers, "aliases": tuple(data["aliases"])})
+
+
+def read_spec(bundle: Path) -> BaseSpec:
+    return spec_from_json(json.loads((bundle / SPEC_FILE).read_text()))
+
+
+def bank_shapes(spec: BaseSpec, slots: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the graph's bank inputs, by input name, in graph order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, layer in enumerate(spec.layers):
+        shapes[f"lora_a_{i}"] = (slots, layer.d_in, spec.max_rank)
+        shapes[f"lora_b_{i}"] = (slots, spec.max_rank, layer.d_out)
+    shapes["head_weight"] = (slots, spec.hidden, spec.max_labels)
+    shapes["head_bias"] = (slots, spec.max_labels)
+    return shapes

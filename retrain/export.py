@@ -1,0 +1,232 @@
+"""Imports a base: exports a pretrained backbone to ONNX with adapter banks and heads as graph inputs.
+
+Each target `nn.Linear` is wrapped so that it adds `x @ A[slot] @ B[slot]`, with the slot chosen row by row; what an
+adapter holds is therefore data, not graph, and rows for different adapters share a batch.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from engine.base import GRAPH_FILE, SPEC_FILE, TOKENIZER_FILE, BaseSpec, Pooling, TargetLayer, bank_shapes, spec_to_json
+from retrain.backbone import pool, read_pooling, text_limit
+from store.artifacts import ArtifactStore, digest_file
+from store.errors import BadInput, Refused
+
+_BACKBONE_FILES = ("config.json", "model.safetensors")
+OPSET = 20
+
+
+class _AdaptedLinear(nn.Module):
+    """A frozen linear layer plus the LoRA update of each row's own adapter."""
+
+    def __init__(self, frozen: nn.Linear) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.update: tuple[Tensor, Tensor] | None = None
+        """A [batch, d_in, rank] and B [batch, rank, d_out], gathered for the current call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.update is not None  # noqa: S101  # set by _AdapterGraph.forward on every call
+        a, b = self.update
+        if x.dim() == 2:  # a pooler's layer sees one vector a row
+            return self.frozen(x) + torch.bmm(torch.bmm(x.unsqueeze(1), a), b).squeeze(1)  # type: ignore[no-any-return]
+        return self.frozen(x) + torch.bmm(torch.bmm(x, a), b)  # type: ignore[no-any-return]
+
+
+class _AdapterGraph(nn.Module):
+    """What is exported: backbone, pooling and head, with every bank as an input."""
+
+    def __init__(self, backbone: nn.Module, layers: list[_AdaptedLinear], pooling: Pooling) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self._layers = layers
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, slots: Tensor, *banks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        for i, layer in enumerate(self._layers):
+            layer.update = (banks[2 * i][slots], banks[2 * i + 1][slots])
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        pooled = pool(output, attention_mask, self.pooling)
+        head_weight, head_bias = banks[-2], banks[-1]
+        logits = torch.bmm(pooled.unsqueeze(1), head_weight[slots]).squeeze(1) + head_bias[slots]
+        return logits, pooled
+
+
+def import_base(
+    source: str,
+    artifacts: ArtifactStore,
+    *,
+    name: str,
+    lora_targets: tuple[str, ...] = ("query", "value"),
+    max_rank: int = 16,
+    max_labels: int = 256,
+    license_name: str | None = None,
+) -> tuple[BaseSpec, str]:
+    """Export `source` (a local Hugging Face folder, or a hub id) and store it; returns its spec and artifact key.
+
+    Raises BadInput for a source that cannot be read, Refused for one that cannot be exported.
+    """
+    folder = _resolve(source)
+    config = _load(lambda: AutoConfig.from_pretrained(folder), source)
+    backbone = _load(
+        lambda: AutoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+        ),
+        source,
+    ).eval()
+    with tempfile.TemporaryDirectory() as scratch:
+        backbone_folder, bundle = Path(scratch, "backbone"), Path(scratch, "bundle")
+        backbone_folder.mkdir()
+        bundle.mkdir()
+        for file in _BACKBONE_FILES:
+            if not (folder / file).exists():
+                raise Refused(f"{source!r} has no {file}; only safetensors weights are loaded, never pickles")
+            shutil.copyfile(folder / file, backbone_folder / file)
+        AutoTokenizer.from_pretrained(folder).backend_tokenizer.save(str(bundle / TOKENIZER_FILE))
+        shutil.copyfile(bundle / TOKENIZER_FILE, backbone_folder / TOKENIZER_FILE)
+        pooling, own = read_pooling(folder, backbone)
+        wrapped = _wrap_targets(backbone, lora_targets, source)
+        card = _read_card(folder)
+        weights_sha256 = digest_file(folder / "model.safetensors")
+        spec = BaseSpec(
+            name=name,
+            source=source,
+            aliases=_aliases(source, folder),
+            revision=_revision(folder, weights_sha256),
+            license=license_name or card.get("license", "none stated"),
+            architecture=type(backbone).__name__,
+            modality="text",
+            task="text-classification",
+            pooling=pooling,
+            own_pooling=own,
+            hidden=config.hidden_size,
+            max_tokens=text_limit(folder, config),
+            max_rank=max_rank,
+            max_labels=max_labels,
+            layers=tuple(
+                TargetLayer(layer_name, layer.frozen.in_features, layer.frozen.out_features)
+                for layer_name, layer in wrapped.items()
+            ),
+            parameters=sum(p.numel() for p in backbone.parameters()),
+            weights_sha256=weights_sha256,
+            backbone_artifact="",
+            pad_token_id=config.pad_token_id or 0,
+            preprocessing=f"tokenizer.json of the source, cut at {text_limit(folder, config)} tokens only on request",
+        )
+        _export(backbone, list(wrapped.values()), spec, bundle / GRAPH_FILE)
+        spec = replace(spec, backbone_artifact=artifacts.put("backbones", backbone_folder))
+        (bundle / SPEC_FILE).write_text(json.dumps(spec_to_json(spec), indent=1, sort_keys=True))
+        return spec, artifacts.put("bases", bundle)
+
+
+def _resolve(source: str) -> Path:
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    if source.startswith((".", "/", "~")):
+        raise BadInput(f"no folder {source!r}; name a Hugging Face model folder or a hub id", where="source")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md", "1_Pooling/*"]
+    try:
+        return Path(snapshot_download(source, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise BadInput(
+            f"{source!r} is neither a folder here nor a model that the hub hands out: {str(error).splitlines()[0]}",
+            where="source",
+        ) from error
+
+
+def _load(load: Any, source: str) -> Any:
+    try:
+        return load()
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{source!r} is no loadable Hugging Face model: {str(error).splitlines()[0]}") from error
+
+
+def _wrap_targets(backbone: nn.Module, targets: tuple[str, ...], source: str) -> dict[str, _AdaptedLinear]:
+    """Replace each linear layer whose last name is in `targets`; by its path in the backbone, in module order."""
+    found = {
+        path: module
+        for path, module in backbone.named_modules()
+        if isinstance(module, nn.Linear) and path.rpartition(".")[2] in targets
+    }
+    missing = set(targets) - {path.rpartition(".")[2] for path in found}
+    if missing:
+        linear = {p.rpartition(".")[2] for p, m in backbone.named_modules() if isinstance(m, nn.Linear)}
+        raise BadInput(
+            f"{source!r} has no linear layer named {', '.join(sorted(missing))}; it has {', '.join(sorted(linear))}",
+            where="lora_targets",
+        )
+    wrapped = {}
+    for path, module in found.items():
+        parent, _, leaf = path.rpartition(".")
+        wrapped[path] = _AdaptedLinear(module)
+        setattr(backbone.get_submodule(parent), leaf, wrapped[path])
+    return wrapped
+
+
+def _export(backbone: nn.Module, layers: list[_AdaptedLinear], spec: BaseSpec, path: Path) -> None:
+    graph = _AdapterGraph(backbone, layers, spec.pooling).eval()
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
+    slots = torch.export.Dim("slots")
+    shapes = bank_shapes(spec, 3)
+    ids = torch.ones(2, 7, dtype=torch.int64)
+    banks = tuple(torch.zeros(shape) for shape in shapes.values())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        torch.onnx.export(
+            graph,
+            (ids, torch.ones_like(ids), torch.tensor([0, 1]), *banks),
+            str(path),
+            input_names=["input_ids", "attention_mask", "slots", *shapes],
+            output_names=["logits", "pooled"],
+            dynamic_shapes=(
+                {0: batch, 1: tokens},
+                {0: batch, 1: tokens},
+                {0: batch},
+                tuple({0: slots} for _ in banks),
+            ),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _aliases(source: str, folder: Path) -> tuple[str, ...]:
+    """Other spellings of the source. Not the name inside config.json: that one names what it was made from."""
+    return tuple(sorted({str(folder), str(folder.resolve())} - {source}))
+
+
+def _revision(folder: Path, weights_sha256: str) -> str:
+    """The hub's commit where the folder is a hub snapshot, else the digest of config and weights."""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    config = digest_file(folder / "config.json")
+    return hashlib.sha256(f"{config}{weights_sha256}".encode()).hexdigest()[:12]
+
+
+def _read_card(folder: Path) -> dict[str, str]:
+    """`key: value` lines of the model card's front matter."""
+    readme = folder / "README.md"
+    if not readme.exists():
+        return {}
+    parts = readme.read_text("utf-8", errors="replace").split("---\n", 2)
+    if len(parts) < 3 or parts[0].strip():
+        return {}
+    pairs = (line.split(":", 1) for line in parts[1].splitlines() if ":" in line and not line.startswith((" ", "-")))
+    return {key.strip(): value.strip() for key, value in pairs if value.strip()}
