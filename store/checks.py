@@ -11,11 +11,18 @@ def add_check(session: Session, check: Check) -> None:
     session.add(check)
 
 
-def last_checks(session: Session, model: str, *, version: int | None = None, limit: int = 100) -> list[Check]:
-    """The newest `limit` checks of a model (or of one version), oldest first."""
+def last_checks(
+    session: Session, model: str, *, version: int | None = None, limit: int = 100, decided: bool = False
+) -> list[Check]:
+    """The newest `limit` checks of a model (or of one version), oldest first.
+
+    decided: only those that had enough data.
+    """
     query = select(Check).where(Check.model == model)
     if version is not None:
         query = query.where(Check.version == version)
+    if decided:
+        query = query.where(Check.verdict != "not_enough_data")
     rows = session.scalars(query.order_by(Check.seq.desc()).limit(limit)).all()
     return list(reversed(rows))
 

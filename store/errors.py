@@ -6,6 +6,7 @@ DriftgateError
 ├── Conflict          somebody was faster, or the state forbids it
 ├── Refused           we will not do this, and say why
 ├── Busy              come back later
+├── DeadlinePassed    the answer would come too late
 └── Broken            our own house is not in order
 
 Nobody below the edge knows HTTP or exit codes; `server/problems.py` and `cli/output.py` translate each family once.
@@ -30,6 +31,13 @@ class BadInput(DriftgateError):
         super().__init__(detail)
         self.where = where
         """JSON pointer or field name of the offending value, if there is one."""
+
+
+class Malformed(BadInput):
+    """Not even readable: wrong JSON, wrong encoding."""
+
+    kind = "malformed"
+    title = "Malformed input"
 
 
 class InputTooLong(BadInput):
@@ -64,6 +72,11 @@ class Busy(DriftgateError):
     def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class DeadlinePassed(DriftgateError):
+    kind = "deadline-passed"
+    title = "Deadline passed"
 
 
 class Broken(DriftgateError):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from store.records import AuditSample, Prediction
+from store.records import AuditSample, Feedback, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +90,9 @@ def count_predictions(session: Session, model: str | None = None) -> int:
     if model is not None:
         query = query.where(Prediction.model == model)
     return session.scalar(query) or 0
+
+
+def count_unlabelled_audit(session: Session, model: str) -> int:
+    """Rows of the audit sample that nobody has said anything about yet."""
+    heard = select(Feedback.seq).where(Feedback.prediction_id == AuditSample.prediction_id).exists()
+    return session.scalar(select(func.count()).where(AuditSample.model == model, ~heard)) or 0

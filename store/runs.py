@@ -27,7 +27,7 @@ class LeaseLost(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What is asked of the worker. `parameters` are those of retrain.strategy.TrainingPlan, plus `data` or `feedback_until`."""
+    """What is asked of the worker. `parameters` overrule those of retrain.strategy.TrainingPlan."""
 
     model: str
     base: str

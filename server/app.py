@@ -1,0 +1,71 @@
+"""The ASGI application: routes over parts that were built elsewhere."""
+
+import re
+import secrets
+
+import structlog
+from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import feedback, infer_v2, models, predict
+from server.console import pages
+from server.parts import Parts, parts_of
+from server.problems import install_problem_handlers
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, drift, promotion.
+
+`/v1` is made for people, `/v2` is the Open Inference Protocol."""
+
+
+def create_app(parts: Parts) -> FastAPI:
+    app = FastAPI(title="driftgate", description=DESCRIPTION)
+    app.state.parts = parts
+    app.add_middleware(RequestIds)
+    install_problem_handlers(app)
+    for module in (predict, feedback, models, infer_v2):
+        app.include_router(module.router)
+    app.include_router(pages.router)
+
+    @app.get("/healthz", tags=["health"], summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], summary="Models are loaded")
+    async def readyz(request: Request) -> Response:
+        router = parts_of(request).router
+        body = {"status": "ready" if router.ready else "not ready", "problems": router.complaints}
+        return JSONResponse(body, 200 if router.ready else 503)
+
+    @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
+    def metrics() -> Response:
+        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class RequestIds:
+    """Accepts a caller's X-Request-ID, or makes one; it is echoed, logged and stored with the prediction."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_with_id)

@@ -1,0 +1,65 @@
+"""Reads request bodies: bounded, decoded once, with errors that say where."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from server.problems import TooLarge
+from store.errors import BadInput, Malformed
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The raw body. Raises TooLarge before more than `limit_bytes` are held."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_body(model: type[M], raw: bytes) -> M:
+    """A validated body. Raises Malformed for wrong JSON or encoding, BadInput that names the field."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise Malformed(f"the body is not valid JSON in UTF-8: {_json_complaint(raw, first['msg'])}") from None
+        where = "/" + "/".join(str(part) for part in first["loc"])
+        got = _shown(first["input"])
+        raise BadInput(f"{where.strip('/') or 'body'}: {first['msg']} (got {got})", where=where) from None
+
+
+def describe_body(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by `parse_body`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit_bytes} bytes; send fewer inputs a request")
+
+
+def _json_complaint(raw: bytes, message: str) -> str:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} is not UTF-8"
+    return message.removeprefix("Invalid JSON: ")
+
+
+def _shown(value: object) -> str:
+    """A short form of a bad value; whole bodies do not belong in errors."""
+    if isinstance(value, (dict, list)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,86 @@
+"""The console: every model on one page, and the story of each."""
+
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from server.parts import parts_of
+from server.security import needs
+from store import views
+from store.artifacts import MANIFEST
+from store.checks import get_check, last_checks
+from store.errors import NotFound
+from store.events import history
+from store.feedback import count_feedback
+from store.predictions import count_predictions
+from store.runs import list_runs
+from store.versions import list_models
+
+router = APIRouter(include_in_schema=False, dependencies=[needs(None)])
+
+_templates = Environment(
+    loader=PackageLoader("server.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
+@router.get("/")
+def fleet(request: Request) -> Response:
+    """Each model on one line."""
+    with parts_of(request).database.read() as session:
+        rows = []
+        for deployment in list_models(session):
+            checks = last_checks(session, deployment.model, limit=1)
+            rows.append(
+                {
+                    "deployment": views.deployment_view(deployment),
+                    "check": views.check_view(checks[-1]) if checks else None,
+                    "predictions": count_predictions(session, deployment.model),
+                    "feedback": count_feedback(session, deployment.model),
+                }
+            )
+    return _page("fleet.html", rows=rows)
+
+
+@router.get("/models/{model}")
+def model_story(model: str, request: Request) -> Response:
+    """A model: what is deployed, what happened, what was checked and trained."""
+    with parts_of(request).database.read() as session:
+        return _page(
+            "model.html",
+            model=views.model_view(session, model),
+            events=[views.event_view(e) for e in reversed(history(session, model, limit=200))],
+            checks=[views.check_view(c) for c in reversed(last_checks(session, model, limit=20))],
+            runs=[views.run_view(r) for r in reversed(list_runs(session, model))],
+        )
+
+
+@router.get("/checks/{check}/report")
+def drift_report(check: str, request: Request) -> Response:
+    """The Evidently report of a check. It brings its own scripts, so it is sandboxed away from everything else."""
+    parts = parts_of(request)
+    with parts.database.read() as session:
+        key = get_check(session, check).report
+    if key is None:
+        raise NotFound(f"check {check} has no report; it had too little data to compare")
+    page = next(p for p in parts.artifacts.fetch(key).iterdir() if p.name != MANIFEST)
+    policy = "sandbox allow-scripts; default-src 'unsafe-inline' 'unsafe-eval' data: blob:"
+    return HTMLResponse(page.read_text("utf-8"), headers={"Content-Security-Policy": policy})
+
+
+@router.get("/static/console.css")
+def stylesheet() -> Response:
+    css = files("server.console").joinpath("static/console.css").read_text("utf-8")
+    return Response(css, media_type="text/css")
+
+
+def _page(template: str, **values: Any) -> Response:
+    html = _templates.get_template(template).render(**values)
+    return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})

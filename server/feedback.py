@@ -1,0 +1,81 @@
+"""POST /v1/feedback: acknowledged only once it is durable."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.answering import parse_prediction_id
+from server.bodies import describe_body, parse_body, read_body
+from server.parts import Parts, parts_of
+from server.security import needs
+from store.errors import BadInput
+from store.feedback import NewFeedback, add_feedback
+from store.predictions import get_prediction
+from store.versions import get_version
+
+router = APIRouter(tags=["feedback"])
+
+
+class FeedbackBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prediction_id: str = Field(min_length=1, max_length=200, description="The id that came with the answer")
+    label: str | None = Field(None, min_length=1, max_length=200, description="The right label; may be a new one")
+    correct: bool | None = Field(None, description="Whether the answer was right, where the label is not known")
+    input: str | None = Field(None, min_length=1, max_length=100_000, description="The text, if it was not recorded")
+    comment: str | None = Field(None, max_length=4_000)
+    by: str = Field("anonymous", min_length=1, max_length=128, description="Who says so")
+
+
+@router.post(
+    "/v1/feedback",
+    status_code=201,
+    dependencies=[needs("feedback")],
+    openapi_extra=describe_body(FeedbackBody),
+    summary="Say what the right answer was",
+)
+async def feedback(request: Request, response: Response) -> dict[str, Any]:
+    """Store a verdict on a prediction. Saying the same again answers 200 and adds nothing."""
+    parts = parts_of(request)
+    body = parse_body(FeedbackBody, await read_body(request, parts.settings.max_body_bytes))
+    if body.label is None and body.correct is None:
+        raise BadInput("say the right 'label', or whether the answer was 'correct'", where="/label")
+    for name in ("label", "input", "comment"):
+        if "\x00" in (getattr(body, name) or ""):
+            raise BadInput(f"{name}: holds a NUL character; remove it", where=f"/{name}")
+    feedback_id, is_new, model = await asyncio.to_thread(_store, parts, body)
+    if is_new:
+        verdict = "label" if body.label is not None else ("right" if body.correct else "wrong")
+        parts.metrics.feedback.labels(model=model, verdict=verdict).inc()
+    else:
+        response.status_code = 200
+    return {"id": feedback_id, "status": "accepted"}
+
+
+def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
+    model, version = parse_prediction_id(body.prediction_id)
+    pending = parts.recorder.pending(body.prediction_id) is not None
+    with parts.database.read() as session:
+        get_version(session, model, version)
+        recorded = pending or get_prediction(session, body.prediction_id) is not None
+    if not recorded and body.input is None:
+        raise BadInput(
+            f"prediction {body.prediction_id} was not recorded, so its text is not known here; "
+            "send the text along as 'input'",
+            where="/input",
+        )
+    new = NewFeedback(
+        prediction_id=body.prediction_id,
+        model=model,
+        version=version,
+        label=body.label,
+        correct=body.correct,
+        input=body.input,
+        comment=body.comment,
+        by=body.by,
+    )
+    with parts.database.write() as session:
+        feedback_id, is_new = add_feedback(session, new, now=parts.clock())
+    return feedback_id, is_new, model

@@ -1,0 +1,92 @@
+"""Errors as callers see them: RFC 9457 problem details, and under /v2 the protocol's own `{"error": ...}`."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from store.errors import (
+    BadInput,
+    Broken,
+    Busy,
+    Conflict,
+    DeadlinePassed,
+    DriftgateError,
+    Malformed,
+    NotFound,
+    Refused,
+)
+
+
+class TooLarge(BadInput):
+    kind = "too-large"
+    title = "Request too large"
+
+
+class Unauthorized(DriftgateError):
+    kind = "unauthorized"
+    title = "Key needed"
+
+
+class Forbidden(DriftgateError):
+    kind = "forbidden"
+    title = "Key lacks the scope"
+
+
+STATUS: dict[type[DriftgateError], int] = {
+    TooLarge: 413,
+    Malformed: 400,
+    BadInput: 422,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Refused: 409,
+    Conflict: 409,
+    Busy: 429,
+    DeadlinePassed: 504,
+    Broken: 503,
+}
+"""By family; a subclass without a row of its own has its family's status."""
+
+
+def status_of(error: type[DriftgateError]) -> int:
+    """Raises LookupError for an error of no known family; a test walks all of them."""
+    for family in error.__mro__:
+        if family in STATUS:
+            return STATUS[family]
+    raise LookupError(error.__name__)
+
+
+def problem(request: Request, status: int, title: str, detail: str, *, kind: str, **more: Any) -> Response:
+    """One error in the shape its path calls for."""
+    if request.url.path.startswith("/v2"):
+        return JSONResponse({"error": detail}, status)
+    body = {"type": f"urn:driftgate:{kind}", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    @app.exception_handler(DriftgateError)
+    async def as_problem(request: Request, error: DriftgateError) -> Response:
+        status = status_of(type(error))
+        where = getattr(error, "where", None)
+        more = {"where": where} if where else {}
+        response = problem(request, status, error.title, str(error), kind=error.kind, **more)
+        if isinstance(error, Busy):
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Basic realm="driftgate: the key is the password", charset="UTF-8"'
+        return response
+
+    @app.exception_handler(HTTPException)
+    async def as_http_problem(request: Request, error: HTTPException) -> Response:
+        detail = f"{request.method} {request.url.path}: {error.detail}; the API is described at /docs"
+        response = problem(request, error.status_code, str(error.detail), detail, kind="http")
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def as_bug(request: Request, error: Exception) -> Response:
+        # Starlette hands the exception on to the server, which logs it once with its trace.
+        return problem(request, 500, "Internal error", "this is a bug; the log has the details", kind="internal")

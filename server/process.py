@@ -1,0 +1,126 @@
+"""The serving process: opens the parts, serves until SIGTERM, writes what is left."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from server.app import create_app
+from server.metrics import ServerMetrics
+from server.parts import Parts
+from server.recording import Recorder
+from server.routing import Router
+from server.security import KeyRing
+from store.artifacts import open_artifacts
+from store.clock import utc_now
+from store.database import open_database
+from store.errors import BadInput, Refused, StoreUnavailable
+from store.logs import get_log
+from store.settings import Settings
+
+_log = get_log("server")
+
+
+def run_server(settings: Settings, *, insecure: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT. Raises BadInput for an address that cannot be bound, Refused for an open door."""
+    asyncio.run(_serve(settings, insecure=insecure))
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    registry = CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    metrics = ServerMetrics(registry)
+    database = open_database(settings)
+    artifacts = open_artifacts(settings)
+    keys = KeyRing(database)
+    keys.refresh()
+    router = Router(settings, database, artifacts, metrics)
+    tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+    try:
+        yield Parts(
+            settings=settings,
+            database=database,
+            artifacts=artifacts,
+            metrics=metrics,
+            recorder=Recorder(database, buffer_rows=settings.record_buffer_rows, metrics=metrics),
+            router=router,
+            keys=keys,
+            tokenizing=tokenizing,
+            clock=utc_now,
+        )
+    finally:
+        router.close()
+        tokenizing.shutdown()
+        database.close()
+
+
+async def _serve(settings: Settings, *, insecure: bool) -> None:
+    async with open_parts(settings) as parts:
+        if parts.keys.empty and not insecure and not _is_loopback(settings.host):
+            raise Refused(
+                f"binding to {settings.host} would let anybody in: there is no API key yet; make one with "
+                "`driftgate keys create --scope predict,feedback`, or say --insecure"
+            )
+        with bind(settings.host, settings.port) as listening:
+            await parts.router.refresh()
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    create_app(parts),
+                    log_config=None,
+                    access_log=False,
+                    timeout_graceful_shutdown=int(settings.drain_timeout_s) or 1,
+                )
+            )
+            host, port = listening.getsockname()[:2]
+            _log.info("listening", url=f"http://{host}:{port}", models=len(parts.router.complaints) or None)
+            async with asyncio.TaskGroup() as tasks:
+                # A bug in any of these ends the process: a server that silently records nothing is worse than none.
+                writer = tasks.create_task(parts.recorder.run(), name="recorder")
+                follower = tasks.create_task(parts.router.run(), name="router")
+                keeper = tasks.create_task(_follow_keys(parts), name="keys")
+                await server.serve(sockets=[listening])
+                await parts.recorder.drain(timeout_s=settings.drain_timeout_s)
+                for task in (writer, follower, keeper):
+                    task.cancel()
+
+
+async def _follow_keys(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        try:
+            await asyncio.to_thread(parts.keys.refresh)
+        except StoreUnavailable:  # the router logs it; the keys that are known stay in force
+            continue
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, bound before anything is loaded. Raises BadInput that says what is wrong."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise BadInput(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host, "
+            "or stop what listens there"
+        ) from error
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
