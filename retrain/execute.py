@@ -1,0 +1,372 @@
+"""One run from snapshot to verdict, in stages that survive a kill.
+
+Each stage leaves its result where the next one looks first: the snapshot in the run's record, checkpoints and the
+finished adapter in the run's work folder. What touches the store at the end is one transaction: version, rollout,
+promotion and the run's outcome appear together or not at all.
+"""
+
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from engine.adapter import read_adapter
+from engine.base import BaseSpec, read_spec
+from retrain.dataset import Row
+from retrain.evaluate import Evaluation, evaluate, hold_out
+from retrain.gate import GateRules, GateVerdict, judge_candidate
+from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
+from retrain.strategy import TrainingPlan, plan_training
+from store.artifacts import ArtifactStore
+from store.bases import get_base
+from store.clock import Clock
+from store.database import Database
+from store.errors import Broken, Conflict, DriftgateError, Refused
+from store.feedback import labelled_rows, last_feedback_seq
+from store.records import Deployment, Run, Snapshot, Version
+from store.reference import save_reference
+from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, renew_lease, report_progress
+from store.settings import Settings
+from store.snapshots import get_snapshot
+from store.versions import NewVersion, get_adapter, get_version, promote, register_version
+
+Progress = Callable[[str, float], None]
+"""Called with the stage and the share of the whole run that is done, 0 to 1."""
+
+_TRAINING_SHARE = (0.05, 0.85)
+_PACKAGES = ("torch", "transformers", "peft", "onnxruntime", "driftgate")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What executing a run needs."""
+
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+    clock: Clock
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    rows: list[Row]
+    snapshot: str
+    new_after_seq: int | None
+    """Feedback after it is new to the production version; None for a first version."""
+    production: Version | None
+    production_adapter: Path | None
+    seen_revision: int
+
+
+def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
+    """Carry a claimed run to its end; returns what `train --json` prints.
+
+    Raises LeaseLost when another worker took over. Any DriftgateError ends the run as failed and is raised again.
+    """
+    started = time.monotonic()
+    with _Heartbeat(worker, run.id) as heartbeat:
+        try:
+            outcome = _carry_through(worker, run, progress, heartbeat)
+        except LeaseLost:
+            raise
+        except DriftgateError as error:
+            _fail(worker, run, str(error))
+            raise
+    return {**outcome, "run": run.id, "model": run.model, "seconds": round(time.monotonic() - started, 2)}
+
+
+def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_Heartbeat") -> dict[str, Any]:
+    work = worker.settings.home / "work" / run.id
+    work.mkdir(parents=True, exist_ok=True)
+    report = _Reporter(worker, run, progress, heartbeat)
+    with worker.database.read() as session:
+        base = get_base(session, run.base)
+    bundle = worker.artifacts.fetch(base.artifact)
+    spec = read_spec(bundle)
+
+    report("snapshot", 0.01)
+    data = _gather(worker, run)
+    plan = plan_training(
+        spec,
+        run.strategy,
+        {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
+        epochs=worker.settings.train_epochs,
+        seed=0,
+    )
+    report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=_environment(plan))
+    adapter, sizes = _train(worker, run, spec, plan, data.rows, work, report)
+
+    report("evaluation", _TRAINING_SHARE[1])
+    evaluation = evaluate(
+        bundle,
+        hold_out(data.rows, new_after_seq=data.new_after_seq),
+        train=[row for row in data.rows if row.split == "train"],
+        candidate=adapter,
+        production=data.production_adapter,
+        requires_improvement=run.parameters.get("requires_improvement", True),
+    )
+    rules = GateRules(margin=worker.settings.gate_margin, alpha=worker.settings.gate_alpha)
+    verdict = judge_candidate(evaluation.gate, rules)
+    report("gate", 0.97)
+    version = _conclude(worker, run, spec, data, adapter, evaluation, verdict)
+    shutil.rmtree(work, ignore_errors=True)
+    progress("done", 1.0)
+    return {
+        "version": version,
+        "strategy": plan.strategy,
+        **sizes,
+        "accuracy": evaluation.summary["accuracy"],
+        "macro_f1": evaluation.summary["macro_f1"],
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+    }
+
+
+_NOT_TRAINING = frozenset({"feedback_until", "snapshot", "promote", "requires_improvement"})
+
+
+def _gather(worker: Worker, run: Run) -> _Data:
+    """The rows to train on: the run's own snapshot if it has one, else production's and the labels since."""
+    with worker.database.read() as session:
+        deployment = session.get(Deployment, run.model)
+        number = None if deployment is None else deployment.production
+        production = None if number is None else get_version(session, run.model, number)
+        adapter_key = None if production is None else get_adapter(session, production).artifact
+        parent = (
+            None if production is None or production.snapshot is None else get_snapshot(session, production.snapshot)
+        )
+    adapter = None if adapter_key is None else worker.artifacts.fetch(adapter_key)
+    snapshot_id = run.snapshot or run.parameters.get("snapshot") or _close_snapshot(worker, run, parent)
+    return _Data(
+        rows=load_snapshot(worker.database, worker.artifacts, snapshot_id),
+        snapshot=snapshot_id,
+        new_after_seq=None if parent is None else parent.feedback_until,
+        production=production,
+        production_adapter=adapter,
+        seen_revision=0 if deployment is None else deployment.revision,
+    )
+
+
+def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
+    """Take production's snapshot and every label since; later labels may judge what is trained on it."""
+    if parent is None:
+        raise Refused(
+            f"model {run.model!r} has no production version with a snapshot to build on; "
+            "train it once from a file: driftgate train --data FILE"
+        )
+    with worker.database.read() as session:
+        until = int(run.parameters.get("feedback_until") or last_feedback_seq(session, run.model))
+        labelled = labelled_rows(session, run.model, after_seq=parent.feedback_until, until_seq=until)
+    content = build_snapshot(load_snapshot(worker.database, worker.artifacts, parent.id), labelled, seed=0)
+    return store_snapshot(
+        worker.database,
+        worker.artifacts,
+        content,
+        model=run.model,
+        parent=parent.id,
+        feedback_until=until,
+        now=worker.clock(),
+    )
+
+
+def _train(
+    worker: Worker, run: Run, spec: BaseSpec, plan: TrainingPlan, rows: list[Row], work: Path, report: "_Reporter"
+) -> tuple[Path, dict[str, int]]:
+    from retrain.train import train_adapter  # torch is loaded only by a process that trains
+
+    train = [row for row in rows if row.split == "train"]
+    validation = [row for row in rows if row.split == "validation"]
+    labels = sorted({row.label for row in rows})
+    if not validation:
+        raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
+    finished = work / "adapter"
+    if finished.is_dir():
+        read_adapter(finished, spec, assume_base=True)
+        size = int(run.evaluation.get("trainable_parameters", 0))
+        return finished, {"trainable_parameters": size, "total_parameters": spec.parameters}
+    first, last = _TRAINING_SHARE
+
+    def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
+        report("training", first + (last - first) * share)
+        if figures:
+            with worker.database.write() as session:
+                add_metrics(session, run.id, step, figures)
+
+    trained = train_adapter(
+        worker.artifacts.fetch(spec.backbone_artifact),
+        spec,
+        plan,
+        train,
+        validation,
+        labels=labels,
+        work=work,
+        on_step=on_step,
+    )
+    sizes = {"trainable_parameters": trained.trainable_parameters, "total_parameters": trained.total_parameters}
+    return trained.folder, sizes
+
+
+def _conclude(
+    worker: Worker,
+    run: Run,
+    spec: BaseSpec,
+    data: _Data,
+    adapter: Path,
+    evaluation: Evaluation,
+    verdict: GateVerdict,
+) -> int:
+    """Store the artifacts, then write version, rollout, promotion and outcome in one transaction."""
+    packed = read_adapter(adapter, spec, assume_base=True)
+    adapter_key = worker.artifacts.put("adapters", adapter)
+    with TemporaryDirectory(prefix="driftgate-reference-") as folder:
+        save_reference(evaluation.reference, Path(folder))
+        reference_key = worker.artifacts.put("references", Path(folder))
+    now = worker.clock()
+    wants_promotion = bool(run.parameters.get("promote", worker.settings.auto_promote))
+    production = None if data.production is None else data.production.number
+    summary = {**evaluation.summary, "gate": verdict.as_dict()}
+    with worker.database.write() as session:
+        new = NewVersion(
+            model=run.model,
+            base=run.base,
+            adapter_artifact=adapter_key,
+            rank=packed.rank,
+            labels=packed.labels,
+            run=run.id,
+            snapshot=data.snapshot,
+            reference=reference_key,
+            evaluation=summary,
+            state="ready" if verdict.promoted else "rejected",
+        )
+        number = register_version(session, new, by="worker", now=now)
+        rollout = open_rollout(session, run.model, candidate=number, production=production, run=run.id, now=now)
+        rollout.evidence = verdict.as_dict()
+        rollout.ended_at = now
+        rollout.outcome = "rejected"
+        reason = verdict.reason
+        if verdict.promoted and wants_promotion:
+            reason, rollout.outcome = _try_promotion(worker, session, run, data, number, verdict, rollout.id)
+        elif verdict.promoted:
+            rollout.outcome = "open"
+            reason = f"{verdict.reason}; waits for a person: driftgate model promote {run.model} {number}"
+        rollout.stage = rollout.outcome
+        status = "succeeded" if verdict.promoted else "rejected"
+        run_row = session.get_one(Run, run.id)
+        run_row.evaluation = summary
+        finish_run(session, run.id, owner=worker.owner, status=status, reason=reason, now=now, version=number)
+    return number
+
+
+def _try_promotion(
+    worker: Worker, session: Any, run: Run, data: _Data, number: int, verdict: GateVerdict, rollout: str
+) -> tuple[str, str]:
+    try:
+        promote(
+            session,
+            run.model,
+            number,
+            by="gate",
+            reason=verdict.reason,
+            now=worker.clock(),
+            seen_revision=data.seen_revision,
+            run=run.id,
+            rollout=rollout,
+            snapshot=data.snapshot,
+        )
+    except Conflict as error:
+        return f"passed the gate but was not promoted: {error}", "open"
+    return verdict.reason, "promoted"
+
+
+def _fail(worker: Worker, run: Run, reason: str) -> None:
+    try:
+        with worker.database.write() as session:
+            finish_run(session, run.id, owner=worker.owner, status="failed", reason=reason, now=worker.clock())
+    except Broken:
+        return  # the store itself is down: the lease runs out and the run is tried again
+
+
+def _environment(plan: TrainingPlan) -> dict[str, Any]:
+    return {
+        "plan": plan.as_dict(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": {name: installed_version(name) for name in _PACKAGES if _has(name)},
+    }
+
+
+def _has(name: str) -> bool:
+    try:
+        installed_version(name)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+class _Heartbeat:
+    """Renews the lease while a run is carried out; notes when it is lost."""
+
+    def __init__(self, worker: Worker, run_id: str) -> None:
+        self._worker = worker
+        self._run_id = run_id
+        self._stop = threading.Event()
+        self._lost: LeaseLost | None = None
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "_Heartbeat":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises LeaseLost once the run belongs to somebody else."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _beat(self) -> None:
+        lease_s = self._worker.settings.run_lease_s
+        while not self._stop.wait(lease_s / 4):
+            try:
+                with self._worker.database.write() as session:
+                    renew_lease(
+                        session, self._run_id, owner=self._worker.owner, lease_s=lease_s, now=self._worker.clock()
+                    )
+            except LeaseLost as error:
+                self._lost = error
+                return
+            except Broken:
+                continue  # the store is down for a moment; the lease lasts for several beats
+
+
+class _Reporter:
+    """Tells the store and the person at the terminal how far a run has come, a few times a second at most."""
+
+    _EVERY_S = 0.5
+
+    def __init__(self, worker: Worker, run: Run, progress: Progress, heartbeat: _Heartbeat) -> None:
+        self._worker = worker
+        self._run = run
+        self._progress = progress
+        self._heartbeat = heartbeat
+        self._last = float("-inf")
+
+    def __call__(self, stage: str, share: float, **values: Any) -> None:
+        self._heartbeat.check()
+        self._progress(stage, share)
+        if not values and time.monotonic() - self._last < self._EVERY_S:
+            return
+        self._last = time.monotonic()
+        with self._worker.database.write() as session:
+            report_progress(session, self._run.id, owner=self._worker.owner, stage=stage, progress=share, values=values)

@@ -1,0 +1,181 @@
+"""The worker process: takes queued runs from the store, one at a time, and carries each to its verdict."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from engine.base import spec_from_json
+from retrain.dataset import Row, read_rows
+from retrain.metrics import WorkerMetrics
+from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
+from retrain.strategy import plan_training
+from store.artifacts import ArtifactStore, open_artifacts
+from store.bases import get_base
+from store.clock import Clock, utc_now
+from store.database import Database, open_database
+from store.errors import Broken, Conflict, DriftgateError
+from store.feedback import last_feedback_seq
+from store.ids import new_id
+from store.logs import get_log
+from store.records import Deployment
+from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run
+from store.settings import Settings
+from store.versions import check_model_name, get_version
+
+_log = get_log("worker")
+
+
+def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: Clock = utc_now) -> None:
+    """Work until `stop` is set; with `once`, until no run is queued."""
+    calm_threads()
+    database = open_database(settings)
+    artifacts = open_artifacts(settings)
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    server = None
+    if not once:
+        server, _ = start_http_server(settings.worker_port, addr=settings.host, registry=registry)
+    owner = name_owner(clock)
+    try:
+        while not stop.is_set():
+            worked = _work_once(settings, database, artifacts, owner, metrics, clock)
+            if worked:
+                continue
+            if once:
+                return
+            stop.wait(settings.worker_poll_s)
+    finally:
+        if server is not None:
+            server.shutdown()
+        database.close()
+
+
+def train_now(
+    settings: Settings,
+    database: Database,
+    artifacts: ArtifactStore,
+    *,
+    base: str,
+    model: str,
+    data: Path,
+    text_column: str = "text",
+    label_column: str = "label",
+    strategy: str = "auto",
+    epochs: int | None = None,
+    seed: int = 0,
+    promote: bool = False,
+    progress: Callable[[str, float], None],
+    clock: Clock = utc_now,
+) -> dict[str, Any]:
+    """Train a version from a file, here and now; if this process dies a worker carries the run on.
+
+    Returns what `driftgate train --json` prints. Raises BadInput for unusable data, Refused, Conflict, NotFound.
+    """
+    from retrain.execute import Worker, execute_run
+
+    calm_threads()
+    check_model_name(model)
+    with database.read() as session:
+        spec = spec_from_json(get_base(session, base).spec)
+        until = last_feedback_seq(session, model)
+    overrides: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
+    plan_training(spec, strategy, overrides, epochs=settings.train_epochs, seed=seed)
+    rows = read_rows(data, text_column=text_column, label_column=label_column)
+    content = build_snapshot(_keep_splits(rows, database, artifacts, model), [], seed=seed)
+    snapshot = store_snapshot(database, artifacts, content, model=model, parent=None, feedback_until=until, now=clock())
+    owner = name_owner(clock)
+    asked = NewRun(
+        model=model,
+        base=base,
+        cause=f"a person asked for it, with {data.name}",
+        strategy=strategy,
+        parameters={**overrides, "snapshot": snapshot, "promote": promote, "requires_improvement": False},
+    )
+    with database.write() as session:
+        run_id = enqueue_run(session, asked, by="cli", now=clock()).id
+        run = claim_next_run(
+            session,
+            owner=owner,
+            lease_s=settings.run_lease_s,
+            max_attempts=settings.run_max_attempts,
+            now=clock(),
+            run_id=run_id,
+        )
+    if run is None:
+        raise Conflict(f"run {run_id} was taken by another worker; follow it with: driftgate run show {run_id}")
+    return execute_run(Worker(settings, database, artifacts, clock, owner), run, progress)
+
+
+def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, model: str) -> list[Row]:
+    """Texts that the production version's snapshot holds stay in their split, so that none leaks into a test."""
+    with database.read() as session:
+        deployment = session.get(Deployment, model)
+        number = None if deployment is None else deployment.production
+        parent = None if number is None else get_version(session, model, number).snapshot
+    if parent is None:
+        return rows
+    splits = {row.group: row.split for row in load_snapshot(database, artifacts, parent)}
+    return [replace(row, split=splits.get(row.group)) for row in rows]
+
+
+def calm_threads() -> None:
+    """Let OpenMP's threads sleep instead of spin while they wait: a worker shares its machine with the server.
+
+    Must be called before torch is first imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def name_owner(clock: Clock) -> str:
+    """Who holds a lease: this very process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{new_id(clock())[-8:]}"
+
+
+def _work_once(
+    settings: Settings,
+    database: Database,
+    artifacts: ArtifactStore,
+    owner: str,
+    metrics: WorkerMetrics,
+    clock: Clock,
+) -> bool:
+    """Take and carry out one run; whether there was one."""
+    try:
+        with database.write() as session:
+            run = claim_next_run(
+                session,
+                owner=owner,
+                lease_s=settings.run_lease_s,
+                max_attempts=settings.run_max_attempts,
+                now=clock(),
+            )
+    except Broken as error:
+        _log.error("queue_unreadable", detail=str(error))
+        return False
+    if run is None:
+        return False
+    from retrain.execute import Worker, execute_run  # a worker that has nothing to do stays small
+
+    started = time.monotonic()
+    _log.info("run_claimed", run=run.id, model=run.model, stage=run.stage)
+    outcome = "failed"
+    try:
+        result = execute_run(Worker(settings, database, artifacts, clock, owner), run, lambda stage, share: None)
+        outcome = "succeeded" if result["outcome"] == "promote" else "rejected"
+        _log.info("run_ended", run=run.id, model=run.model, outcome=outcome, version=result["version"])
+    except LeaseLost as error:
+        _log.error("lease_lost", run=run.id, detail=str(error))
+        return True
+    except DriftgateError as error:
+        _log.error("run_failed", run=run.id, model=run.model, detail=str(error))
+    metrics.runs.labels(model=run.model, outcome=outcome).inc()
+    metrics.run_seconds.observe(time.monotonic() - started)
+    return True

@@ -1,0 +1,163 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrain.dataset import Row
+from retrain.split import SHARES, SPLITS, split_rows
+from store.errors import BadInput
+
+ROOT = Path(__file__).parents[2]
+
+
+@st.composite
+def rows_with_a_past(draw):
+    """Rows with copies, disputed labels and flags; some texts have a split from before, each only one."""
+    texts = [f"text {n}" for n in range(draw(st.integers(1, 60)))]
+    fixed = {text: draw(st.sampled_from([None, None, *SPLITS])) for text in texts}
+    rows = []
+    for _ in range(draw(st.integers(1, 90))):
+        text = draw(st.sampled_from(texts))
+        origin = draw(st.sampled_from(["seed", "audit", "flagged"]))
+        keeps = draw(st.booleans()) and not (origin == "flagged" and fixed[text] != "train")
+        written = draw(st.sampled_from([text, text.upper(), f"  {text}\n"]))
+        rows.append(Row(written, draw(st.sampled_from("abc")), origin, fixed[text] if keeps else None))
+    return rows
+
+
+def content(rows):
+    return Counter(json.dumps(asdict(row), sort_keys=True) for row in rows)
+
+
+@given(rows_with_a_past(), st.integers(0, 5))
+def test_every_row_is_placed_once_except_flagged_ones_whose_text_measures(rows, seed):
+    placed = split_rows(rows, seed=seed)
+    assert {row.split for row in placed} <= set(SPLITS)
+    went_in, came_out = content(replace(r, split=None) for r in rows), content(replace(r, split=None) for r in placed)
+    assert not came_out - went_in
+    where = {row.group: row.split for row in placed}
+    for row, count in (went_in - came_out).items():
+        lost = Row(**json.loads(row))
+        assert lost.origin == "flagged", f"{lost} was lost {count} times"
+        assert where[lost.group] in ("validation", "test")
+
+
+@given(rows_with_a_past(), st.integers(0, 5))
+def test_no_text_lies_in_two_splits_and_flagged_rows_never_measure(rows, seed):
+    placed = split_rows(rows, seed=seed)
+    assert max(Counter(group for group, _ in {(row.group, row.split) for row in placed}).values(), default=0) <= 1
+    assert {row.split for row in placed if row.origin == "flagged"} <= {"train"}
+
+
+@given(rows_with_a_past(), st.integers(0, 5))
+def test_rows_keep_their_split_and_their_copies_join_them(rows, seed):
+    before = {row.group: row.split for row in rows if row.split}
+    for row in split_rows(rows, seed=seed):
+        assert before.get(row.group, row.split) == row.split
+
+
+@given(rows_with_a_past(), st.integers(0, 5), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(rows, seed, rng):
+    shuffled = rng.sample(rows, len(rows))
+    assert content(split_rows(rows, seed=seed)) == content(split_rows(shuffled, seed=seed))
+
+
+@given(rows_with_a_past(), st.integers(0, 5))
+def test_splitting_again_changes_nothing(rows, seed):
+    placed = split_rows(rows, seed=seed)
+    assert split_rows(placed, seed=seed + 1) == placed
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=12), st.integers(0, 1_000))
+def test_each_class_gets_its_shares_within_rounding(sizes, seed):
+    rows = [Row(f"{label} {n}", str(label)) for label, size in enumerate(sizes) for n in range(size)]
+    placed = Counter((row.label, row.split) for row in split_rows(rows, seed=seed))
+    for label, size in enumerate(sizes):
+        counts = [placed[str(label), split] for split in SPLITS]
+        assert sum(counts) == size
+        assert counts[0] >= 1, "a class that is not taught"
+        if size >= 3:
+            assert all(abs(n - share * size) <= 1 for n, share in zip(counts[1:], SHARES[1:], strict=True)), counts
+        else:
+            assert counts == [size, 0, 0]
+
+
+def test_many_small_classes_together_still_get_their_share_of_test_rows():
+    known = [Row(f"old {label} {n}", f"{label}", split="train") for label in range(150) for n in range(10)]
+    new = [Row(f"new {label} {n}", f"{label}", origin="audit") for label in range(150) for n in range(3)]
+    drawn = Counter(row.split for row in split_rows([*known, *new], seed=0) if row.origin == "audit")
+    assert abs(drawn["test"] - 0.15 * 450) <= 1
+    assert abs(drawn["validation"] - 0.15 * 450) <= 1
+
+
+def test_a_flagged_copy_neither_moves_a_random_row_nor_leaks_it():
+    random_rows = [Row(f"t {n}", "ab"[n % 2], origin="audit") for n in range(100)]
+    flagged = [replace(row, origin="flagged", label="c") for row in random_rows]
+    alone = {row.text: row.split for row in split_rows(random_rows, seed=1)}
+    together = split_rows([*random_rows, *flagged], seed=1)
+    assert {row.text: row.split for row in together if row.origin == "audit"} == alone
+    assert len(together) == 200 - sum(split != "train" for split in alone.values())
+
+
+def test_texts_that_were_only_flagged_go_to_train():
+    rows = [Row(f"t {n}", "ab"[n % 2], origin="flagged") for n in range(50)]
+    assert {row.split for row in split_rows(rows, seed=0)} == {"train"}
+
+
+def test_another_seed_draws_other_test_rows():
+    rows = [Row(f"t {n}", "ab"[n % 2]) for n in range(200)]
+    tests = [{row.text for row in split_rows(rows, seed=seed) if row.split == "test"} for seed in range(2)]
+    assert len(tests[0] & tests[1]) < len(tests[0]) / 2
+
+
+def test_splits_from_before_that_leak_are_refused():
+    with pytest.raises(BadInput, match="row 2 lies in test, but the same text lies in train too"):
+        split_rows([Row("a", "x", split="train"), Row("A", "x", split="test")], seed=0)
+    with pytest.raises(BadInput, match="row 1 was flagged and lies in test"):
+        split_rows([Row("a", "x", origin="flagged", split="test")], seed=0)
+    with pytest.raises(BadInput, match="row 1 has split 'dev'"):
+        split_rows([Row("a", "x", split="dev")], seed=0)
+
+
+def test_shares_that_do_not_sum_to_one_are_refused():
+    for shares in [(0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (0.0, 0.5, 0.5)]:
+        with pytest.raises(BadInput, match="sum to 1"):
+            split_rows([], seed=0, shares=shares)
+
+
+def test_a_class_that_would_only_measure_is_taught_by_one_row():
+    rows = [Row(f"{label} {n}", label) for label in "abcdef" for n in range(3)]
+    placed = split_rows(rows, seed=0, shares=(0.1, 0.45, 0.45))
+    assert Counter(row.label for row in placed if row.split == "train") == dict.fromkeys("abcdef", 1)
+
+
+def test_two_processes_with_different_hash_seeds_split_alike():
+    code = """
+import hashlib
+from retrain.dataset import Row
+from retrain.split import split_rows
+rows = [Row(f"t {n}", "abc"[n % 3]) for n in range(100)]
+print(hashlib.sha256(repr(split_rows(rows, seed=3)).encode()).hexdigest())
+"""
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for hash_seed in ("1", "2")
+    }
+    rows = [Row(f"t {n}", "abc"[n % 3]) for n in range(100)]
+    assert printed == {hashlib.sha256(repr(split_rows(rows, seed=3)).encode()).hexdigest()}
