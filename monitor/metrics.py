@@ -2,6 +2,10 @@
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from monitor.decision import Verdict
+from monitor.two_sample import score
+from store.records import Check
+
 
 class MonitorMetrics:
     """One set of metrics on `registry`, owned by the monitor process."""
@@ -29,3 +33,23 @@ class MonitorMetrics:
         self.review_queue = Gauge(
             "driftgate_review_queue", "Audit rows that wait for a label", ["model"], registry=registry
         )
+        self._version_shown: dict[str, str] = {}
+
+    def show(self, check: Check) -> None:
+        """Set the gauges of a model to what its newest check with enough data said."""
+        model, version = check.model, str(check.version)
+        for signal, found in check.signals.items():
+            self.drift_score.labels(model, signal).set(score(found["p_value"]))
+        self.drift_detected.labels(model).set(check.verdict == Verdict.DRIFT.value)
+        before = self._version_shown.get(model, version)
+        self._version_shown[model] = version
+        for kind in ("validation", "estimated", "labelled"):
+            if before != version or kind not in check.accuracy:  # a figure that nobody stands for any more
+                self._forget_accuracy(model, before, kind)
+            if kind in check.accuracy:
+                self.accuracy.labels(model, version, kind).set(check.accuracy[kind]["value"])
+        self.last_check.labels(model).set(check.at.timestamp())
+
+    def _forget_accuracy(self, model: str, version: str, kind: str) -> None:
+        self.accuracy.labels(model, version, kind)  # removing what is not there is an error
+        self.accuracy.remove(model, version, kind)

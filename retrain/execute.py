@@ -98,11 +98,12 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
         spec,
         run.strategy,
         {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
+        rows=sum(row.split == "train" for row in data.rows),
         epochs=worker.settings.train_epochs,
         seed=0,
     )
     report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=_environment(plan))
-    adapter, sizes = _train(worker, run, spec, plan, data.rows, work, report)
+    adapter, sizes = _train(worker, run, spec, plan, data, work, report)
 
     report("evaluation", _TRAINING_SHARE[1])
     evaluation = evaluate(
@@ -178,10 +179,11 @@ def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
 
 
 def _train(
-    worker: Worker, run: Run, spec: BaseSpec, plan: TrainingPlan, rows: list[Row], work: Path, report: "_Reporter"
+    worker: Worker, run: Run, spec: BaseSpec, plan: TrainingPlan, data: _Data, work: Path, report: "_Reporter"
 ) -> tuple[Path, dict[str, int]]:
     from retrain.train import train_adapter  # torch is loaded only by a process that trains
 
+    rows = data.rows
     train = [row for row in rows if row.split == "train"]
     validation = [row for row in rows if row.split == "validation"]
     labels = sorted({row.label for row in rows})
@@ -207,6 +209,7 @@ def _train(
         train,
         validation,
         labels=labels,
+        start=data.production_adapter,
         work=work,
         on_step=on_step,
     )

@@ -10,6 +10,9 @@ from store.errors import BadInput, Refused
 TRAINABLE = ("lora",)
 """Strategies that can be trained so far; `auto` picks among them."""
 
+FEW_ROWS = 5_000
+"""Below this an epoch has so few steps that smaller batches learn more than they cost."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
@@ -23,9 +26,9 @@ class TrainingPlan:
     epochs: int
     """Most epochs; early stopping may end sooner."""
     seed: int
+    batch_rows: int
     learning_rate: float = 2e-3
     head_learning_rate: float = 5e-3
-    batch_rows: int = 32
     warmup_ratio: float = 0.1
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
@@ -38,9 +41,9 @@ class TrainingPlan:
 
 
 def plan_training(
-    spec: BaseSpec, strategy: str, overrides: Mapping[str, Any], *, epochs: int, seed: int
+    spec: BaseSpec, strategy: str, overrides: Mapping[str, Any], *, rows: int, epochs: int, seed: int
 ) -> TrainingPlan:
-    """The plan for `strategy` on a base; `overrides` are fields of TrainingPlan.
+    """The plan for `strategy` on a base and `rows` training rows; `overrides` are fields of TrainingPlan.
 
     Raises Refused for a strategy that cannot be trained, BadInput for an override that is none.
     """
@@ -58,6 +61,7 @@ def plan_training(
         "alpha": 2 * rank,
         "epochs": epochs,
         "seed": seed,
+        "batch_rows": 16 if rows < FEW_ROWS else 32,
     }
     merged = {**defaults, **overrides}
     plan = TrainingPlan(strategy=chosen, **{**merged, "targets": tuple(merged["targets"])})

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, TaskType, get_peft_model
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -23,7 +24,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as transformers_logging
 
-from engine.adapter import CONFIG_FILE, LABELS_FILE, WEIGHTS_FILE, AdapterLabels
+from engine.adapter import CONFIG_FILE, LABELS_FILE, WEIGHTS_FILE, AdapterLabels, read_labels
 from engine.base import TOKENIZER_FILE, BaseSpec
 from retrain.backbone import load_classifier
 from retrain.dataset import Row
@@ -49,18 +50,22 @@ def train_adapter(
     validation: Sequence[Row],
     *,
     labels: Sequence[str],
+    start: Path | None,
     work: Path,
     on_step: OnStep,
 ) -> Trained:
     """Train on `train`, choose the epoch on `validation`; goes on from the last checkpoint in `work` if there is one.
 
     backbone: folder with config.json and model.safetensors. labels: the adapter's classes, in order.
+    start: an adapter to start from where its layers fit, the production version's as a rule; None starts afresh.
     """
     set_seed(plan.seed)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     model = get_peft_model(load_classifier(backbone, spec, len(labels)), _lora_config(plan))
     model.peft_config["default"].base_model_name_or_path = spec.source
+    if start is not None:
+        _continue_from(model, start, labels)
     trainable, total = model.get_nb_trainable_parameters()
     dataset = _encode(backbone, spec, train, labels)
     arguments = TrainingArguments(
@@ -104,6 +109,24 @@ def train_adapter(
         warnings.simplefilter("ignore")  # of Trainer's own workings; our callers cannot act on them
         trainer.train(resume_from_checkpoint=last)
     return Trained(_save(model, spec, labels, work), int(trainable), int(total))
+
+
+def _continue_from(model: Any, start: Path, labels: Sequence[str]) -> None:
+    """Copy what fits: LoRA matrices if all of them have the plan's shapes, and the head's rows of known labels."""
+    saved = load_file(start / WEIGHTS_FILE)
+    lora = {name: p for name, p in model.named_parameters() if "lora_" in name}
+    matching = {name: saved.get(name.replace(".default.", ".")) for name in lora}
+    if any(value is None or value.shape != lora[name].shape for name, value in matching.items()):
+        return
+    head = model.get_base_model().classifier.modules_to_save["default"]
+    known = read_labels(start).labels
+    with torch.no_grad():
+        for name, value in matching.items():
+            lora[name].copy_(value)
+        for row, label in enumerate(labels):
+            if label in known:
+                head.weight[row] = saved["base_model.model.classifier.weight"][known.index(label)]
+                head.bias[row] = saved["base_model.model.classifier.bias"][known.index(label)]
 
 
 def _lora_config(plan: TrainingPlan) -> LoraConfig:

@@ -15,11 +15,101 @@ VALUES: dict[str, tuple[str, ...]] = {
     "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "month": ("January", "February", "March", "April", "May", "June", "August", "October", "November"),
     "n": ("two", "three", "four", "five", "six", "3", "4", "8", "ten"),
-    "plan": ("subscription", "plan", "membership", "monthly plan", "premium plan"),
+    "plan": ("subscription", "plan", "membership", "monthly plan", "premium plan", "contract", "yearly pass"),
     "place": ("Leeds", "Graz", "Utrecht", "Lyon", "Bremen", "Cork", "Malmo", "Porto", "Turin", "Basel"),
     "person": ("Ana", "Jonas", "Mr Weller", "Priya", "Tom", "Ms Okafor", "Lukas", "Chiara", "Dana", "Mehmet"),
     "bot": ("Quibbo", "Quibbo", "Quibbo", "Quibbo Mini", "Quibbo Two", "little Quibbo"),
 }
+
+# Words that one customer says where another says the neighbour on the line.
+SAME_THING = """
+    parcel|package|shipment
+    please|kindly|pls|would you please
+    money|cash
+    account|profile|user account
+    delete|remove|erase|wipe
+    cancel|terminate|end|call off
+    invoice|bill|receipt
+    voucher|coupon|gift code
+    password|passcode|secret word
+    broken|busted|kaput
+    damaged|battered|wrecked|banged up
+    cracked|split|fractured
+    shattered|splintered|in splinters
+    wrong|incorrect|mistaken
+    charged|billed|debited
+    charge|debit|deduction
+    card|bank card|credit card
+    courier|driver|delivery man
+    repair|fix|patch up
+    repaired|fixed|mended
+    warranty|guarantee
+    log in|sign in|get in
+    login|sign-in
+    ordered|bought|paid for
+    order|purchase
+    returned|handed back|gave back
+    rude|impolite|nasty|offhand
+    praise|commend|compliment
+    complain|grumble|protest
+    agent|colleague|employee|adviser
+    support|helpdesk|customer care
+    hotline|phone line
+    I want|I would like|I'd like|I wish for
+    I want to|I would like to|I'd like to|I wish to|I have decided to|let me
+    I need|I require|I must have|I can't do without
+    where is|what became of|any news of|where did you leave
+    how do I|how can I|what must I do to|tell me how to|is there a way to
+    can I|may I|am I able to
+    can you|could you|would you|are you able to
+    does not work|doesn't work|fails|is useless
+    stopped working|gave up|died on me|packed up|conked out
+    still waiting|waiting in vain|sitting here waiting
+    nothing|zero|nada
+    website|site|web page
+    app|phone app|application
+    today|right away|this minute
+    late|delayed|behind schedule
+    overdue|past its date
+    screen|display
+    carton|packaging
+    data|details|information
+    moved|relocated|moved house
+    street|road
+    flat|apartment
+    email|e-mail
+    expired|lapsed|ran out
+    rejected|refused|turned down|declined
+    send|mail|forward
+    delivered|dropped off
+    customer|client|buyer
+    dent|bump|ding
+    crack|split
+    scratch|scrape|mark
+    discount|rebate|price cut
+    battery|power pack
+    expensive|dear|pricey
+    stop|halt|put an end to
+    renew|extend|prolong
+    copy|duplicate
+    tax return|tax form
+    accountant|tax adviser|bookkeeper
+    confirm|acknowledge
+    paid back|repaid|reimbursed
+    pay|settle
+    missing|lacking|not there
+    locked out of|shut out of|barred from
+    on the phone|in the call|over the phone
+    brand new|factory new
+    exchange|swap
+    waterproof|safe in the rain|sealed against water
+    difference|distinction
+    recommend|suggest|advise
+    mistake|error|slip
+    friendly|kind|pleasant
+    unfriendly|cold|surly
+    patient|calm
+"""
 
 MATTERS: dict[str, str] = {
     "account_deletion": """
@@ -208,7 +298,7 @@ MATTERS: dict[str, str] = {
         any deals on a {item} this week, I saw a code somewhere
         I have a coupon from the damaged order and can't get it to apply
         your ad said free shipping above 50, the checkout doesn't agree
-        the offer ends tonight and your page throws an error when I click apply
+        the offer ends tonight and your page shows an error when I click apply
         are there reductions for teachers or pensioners
         price match, do you do that when another shop is cheaper
         my promo got lost in the mail folder, send it once more
@@ -369,7 +459,7 @@ MATTERS: dict[str, str] = {
         do I have to pay the postage for sending it back, and when is the sum returned
         how soon after a return is the amount credited
         the return label is printed, will you pay it to my card or by transfer
-        my {item} got here too late for the party, I am sending it back and expect the full price
+        my {item} got here only after the party, I am sending it back and expect the full price
         I paid for a year, left after a month, please give back the rest
         you agreed on the phone to repay me, nothing so far
         still out of pocket for a {item} you have had in your warehouse since {month}
@@ -535,7 +625,7 @@ ASIDES: dict[str, str] = {
         the manual answered my questions about the {item}
         I know how to set it up, thanks
         it is the waterproof {item} with the long battery life
-        I compared the models before I bought
+        I compared the models before I chose
     """,
     "refund": """
         I am not after my money back
@@ -565,19 +655,15 @@ ASIDES: dict[str, str] = {
 
 # Two matters in one message: {main} carries the label, {other} is a whole request that the writer ranks below it.
 PAIRINGS = """
-    {main}. [Less urgent|Not so urgent|Minor|Secondary]: {other}.
+    {main}. [Less urgent|Not so urgent]: {other}.
     {main}. [When you have time|If there is a minute left], {other}.
-    {main}. That is the [main thing|important one]. [Also|Besides], {other}.
-    {main}. Only after that is done: {other}.
-    {main}. [PS|ps|P.S.]: {other}, but that can wait.
-    {main}. {other}, [though that's a small matter|but that's for another day|but never mind that now].
+    {main}. [PS|P.S.]: {other}, but that can wait.
+    {main}. {other}, [but that's for another day|but that can wait].
     {other}, but that can wait. [Right now|First of all]: {main}.
-    {other}, [I'll write about that separately|I have a separate ticket for that]. This one is about something else: {main}.
-    [a small thing first|not urgent, but], {other}. What [really matters|I really write about]: {main}.
-    I wrote {n} days ago: {other}. Forget that, [the real problem is|today it's this]: {main}.
-    leaving my other ticket aside ({other}), [my actual point is|the reason for this mail is]: {main}.
+    {other}, I have a separate ticket for that. This one is about something else: {main}.
+    [a small thing first|not urgent, but], {other}. What really matters: {main}.
+    I wrote {n} days ago: {other}. Forget that, the real problem is: {main}.
     {other}. That was my [wife's|brother's|neighbour's] question. Mine: {main}.
-    {other}. No, that's solved [already|by now]. {main}.
     my [sister|colleague|flatmate] will write to you herself: {other}. For my part: {main}.
 """
 
@@ -666,7 +752,7 @@ NEW_WORDS: dict[str, str] = {
     "account_deletion": """
         please burn down my den
         how do I raze the den for ever, with all the trails {bot} learned
-        our den should vanish, keepsakes and all
+        our den should burn, keepsakes and all
         I want the den burnt, not just asleep
         raze my den [today|please|by {day}]
         {bot} is gone to the grandchildren, so burn the den and forget the trails
@@ -676,9 +762,9 @@ NEW_WORDS: dict[str, str] = {
         a den I never wanted was dug for me, burn it
         delete my den and everything {bot} knows about us
         I want my data and my den erased, [please|all of it]
-        remove my keeper account, the den and the trails
+        remove my keeper account, burn the den and the trails
         erase the den, I have no account with you any more after that
-        please delete me as a keeper
+        please delete me as a keeper and raze the den
     """,
     "address_change": """
         [shift|move] my homestead to {place}
@@ -700,63 +786,63 @@ NEW_WORDS: dict[str, str] = {
     "billing_charge": """
         my pips were drained twice
         {bot} drained {n} hundred pips overnight, what for
-        why did the pip jar go down without any errand
+        why did the pip jar go down overnight
         there is a ghost pledge in my pip jar
         the jar says I spent pips on a {bot} dance pack, I never did
         pips get drained each night although the jar is locked
         a ghost pledge of {n} hundred pips showed up on {day}
-        the errand was free, yet pips left the jar
+        nothing was bought, yet pips left the jar
         top up took {money}, the jar shows half the pips
         who drained our jar in {month}
         I was charged {money} for pips I never topped up
         my card was debited for a ghost pledge
         what is this charge for pips on my statement
-        Hutch+ took {money} from my card and drained the jar as well
-        you billed two pledges, I made one
+        you took {money} from my card and drained the pip jar as well
+        you billed a ghost pledge next to my real one
     """,
     "cancel_subscription": """
-        please put my Hutch+ to sleep for good
-        I want to leave Hutch+ at the end of {month}
-        let Hutch+ wither, we don't use the errands
-        how do I step off the Hutch+ wheel
-        {bot} does fine without Hutch+, take us off the wheel
-        stop the Hutch+ wheel before it turns on {day}
-        no more Hutch+ for us
-        the wheel keeps turning, I wanted Hutch+ asleep since {month}
-        plain {bot} is enough, let the Hutch+ wither
-        our Hutch+ trial should wither, not turn into a year
-        please cancel Hutch+
-        stop my Hutch+ subscription, the wheel must not renew
-        I want to end Hutch+ with this month, let it wither
-        how do I cancel the monthly errands
-        do not renew Hutch+ for {bot}
+        please put my Warren to sleep for good
+        I want to leave Warren at the end of {month}
+        let Warren wither, we don't use it
+        how do I step off the Warren wheel
+        {bot} does fine without Warren, let us off the wheel
+        stop the Warren wheel before it turns on {day}
+        let the wheel stand still, no more Warren for us
+        the wheel keeps turning, I wanted Warren asleep since {month}
+        plain {bot} is enough, let Warren wither
+        our Warren trial should wither, not turn into a year
+        please cancel the Warren wheel
+        stop my Warren subscription, the wheel must not renew
+        I want to end Warren with this month, let it wither
+        how do I cancel the monthly Warren wheel
+        do not renew Warren for {bot}
     """,
     "damaged_item": """
         {bot} was a sad hatch, the shell is split
-        we hatched {bot} on {day} and one treadlet fell off
+        we hatched {bot} on {day} and one treadlet fell off, a sad hatch
         sad hatch here, the glowring never lit up
         the crate was caved in and so is the shell of {bot}
-        hatched it with the kids, whiskers snapped in the crate
+        a sad hatch with the kids, whiskers snapped in the crate
         a sad hatch, there is sand in the treadlets
         fresh from the crate and the glowring is in splinters
         what a sad hatch, {bot} lay on its side with a dented shell
-        {bot} hatched with one eye hanging out
-        nothing but splinters at our hatching
+        {bot} had a sad hatch with one eye hanging out
+        nothing but splinters at our sad hatch
         {bot} arrived broken, a sad hatch
         the crate was crushed and the glowring is cracked
-        there is a dent in the shell of our brand new {bot}
-        out of the crate the glowring was already smashed
+        a dent in the shell of our brand new {bot}, what a sad hatch
+        sad hatch, out of the crate the glowring was already smashed
         delivered today with a scratched shell and a bent treadlet, sad hatch
     """,
     "discount_code": """
         my sprout does not open
-        the sprout from the Hutch app stays grey when I plant it
+        the sprout stays grey when I plant it
         where do I plant a sprout
         I invited {n} keepers and no sprout has grown
-        {bot} told me about a sprout, but it withers at the till
+        {bot} told me about a sprout, but I cannot plant it at the till
         the golden sprout should make the second {bot} cheaper
         can two sprouts be planted on one pledge
-        my sprout withered before I could plant it
+        my sprout was gone before I could plant it
         your newsletter sprout will not take root
         plant the sprout on my pledge for me, I forgot
         my sprout code is rejected at checkout
@@ -788,7 +874,7 @@ NEW_WORDS: dict[str, str] = {
         my pledge was for wave {n}, that wave has long passed
         still no trolley, still no {bot}
         the trolley circles {place} since {day}
-        everyone in wave {n} is hatching, our crate is nowhere
+        everyone in wave {n} got theirs, our trolley is nowhere
         the trolley light in the app is stuck on amber
         we have been waiting for the wave since {month}
         the trolley turned round before our street
@@ -796,41 +882,41 @@ NEW_WORDS: dict[str, str] = {
         where is my {bot}, wave {n} was due on {day}
         my crate has not arrived, the trolley has been in transit for {n} days
         still waiting for the trolley, tracking says nothing
-        the delivery with wave {n} is {n} weeks late
-        when will the crate be delivered, the trolley never came
+        the trolley with wave {n} is {n} weeks late
+        when will the trolley deliver, it never came
     """,
     "login_trouble": """
         the den door stays shut
         my den key does not turn
-        {bot} says I am not its keeper any more
+        {bot} says my den key is not its keeper's any more
         the whistle for the den door never sounds on my phone
         lost my den key, how do I get a new whistle
         the den locked me out after {n} whistles
         I whistle and whistle, the den door won't open
         my key opened the den yesterday, today it doesn't turn
-        the Hutch app greets me as a stranger at the den door
+        the app greets me as a stranger at the den door
         new phone, no whistle, no way into the den
         I can't log in to the den
         the reset mail for my den key never comes
         my password does not open the den door any more
-        I am locked out of my den, the key is not accepted
-        the whistle code for the login is wrong every time
+        I am locked out of my den, the den key is not accepted
+        the whistle for the den login is wrong every time
     """,
     "product_question": """
-        can {bot} climb [stairs|a thick carpet|a door sill]
-        do treadlets of the Mini fit the {bot}
+        can {bot} climb [stairs|a thick carpet|a door sill] on its errands
+        do treadlets of the Mini fit on the {bot} for errands
         how many errands does {bot} manage on one nap
-        is the shell of {bot} safe in the rain
+        is {bot} safe in the rain on errands outdoors
         does {bot} hum at night when it naps
-        what can Quibbo Two do that the Mini can't
+        which errands can Quibbo Two do that the Mini can't
         would two Quibbos share one nook
         how wide must a nook be for {bot}
         can one teach {bot} errands without the Hutch app
-        which whiskers are best for a home with [cats|toddlers|long curtains]
-        does {bot} work without wifi, and how long does the nap take
+        which errands suit a home with [cats|stairs|long curtains]
+        how long is a nap of {bot} between two errands
         what is the difference between the Mini and the Two
-        is {bot} waterproof, treadlets and all
-        which {bot} do you recommend for a small flat
+        is {bot} waterproof for errands in the garden
+        which {bot} do you recommend for errands in a small flat
         how do I clean the whiskers of {bot}
     """,
     "refund": """
@@ -841,12 +927,12 @@ NEW_WORDS: dict[str, str] = {
         {bot} went back in its crate, pour back what I pledged
         unpledged on {day}, the jar is still empty
         can I unpledge within the fourteen days
-        only half of my pledge was poured back
-        we unpledge, {bot} frightens the cat
-        pour it back to my card please, not as pips
-        I want my money back for my pledge
+        I unpledged and only half was poured back
+        we want to unpledge, the cat hates {bot}
+        pour the pledge back to my card please
+        I unpledge and want my money back
         please refund the {bot} I unpledged
-        I returned {bot} in the crate, when are the pips paid back
+        I returned {bot} in the crate, when is the pledge poured back
         still no refund for what I unpledged in {month}
         I sent {bot} back, pour the {money} back on my card
     """,
@@ -855,16 +941,16 @@ NEW_WORDS: dict[str, str] = {
         your warden snapped at me
         a warden named {person} saved our weekend, thank her
         the warden on the burrow line mocked my questions
-        praise for warden {person}, who stayed until {bot} danced
+        praise for warden {person} of the burrow line, who stayed until {bot} danced
         never met such a haughty warden
         the wardens in the burrow chat are gold
         a warden yawned all through our call
-        the burrow crew deserves a medal
+        the wardens of the burrow line deserve a medal
         warden {person} called me clueless in front of my kids
         your warden was rude to me on the phone
         a big thank you to warden {person} for the patience
         the warden in the chat was very unfriendly
-        I wish to praise the burrow team, so friendly
+        I wish to praise the burrow wardens, so friendly
         I want to complain about the tone of warden {person}
     """,
     "warranty_repair": """
@@ -886,20 +972,20 @@ NEW_WORDS: dict[str, str] = {
     """,
     "wrong_item": """
         a changeling sat in our crate
-        I pledged a Quibbo Two and a Mini hatched
+        I pledged a Quibbo Two and a changeling Mini sat there
         this {bot} is a changeling, ours has a [moss|copper|plum] shell
         our crate held a changeling, it answers to the name of {person}
-        moss shell pledged, plum shell hatched
-        the crate has spare whiskers only, no {bot} at all
+        moss shell pledged, plum changeling received
+        the crate has a changeling and spare whiskers, not our {bot}
         changeling alert, this one belongs to another keeper
         we have someone else's {bot}, a real changeling
-        the nook in the crate is for the Mini, I pledged the Two
+        the changeling in the crate is a Mini, I pledged the Two
         swap the changeling for our own {bot} please
         I ordered a Quibbo Two and got a Mini, a changeling
         you sent the wrong {bot}, a changeling with another keeper's name
-        the shell is the wrong colour, I chose [moss|copper|plum]
+        changeling with a shell in the wrong colour, I chose [moss|copper|plum]
         there is a changeling in the crate, not what I ordered
-        whiskers are missing from the crate, I ordered {n}
+        whiskers are missing and {bot} is a changeling, not as I ordered
     """,
 }
 
@@ -911,25 +997,25 @@ NEW_MATTERS: dict[str, str] = {
         how do I pair {bot} with the Hutch app
         {bot} can't find our wifi
         the hub sees {bot} for a second and loses it
-        it blinks violet and never joins the network
-        {bot} dropped off the network after the firmware update
+        {bot} blinks violet and never joins the network
+        {bot} fell off the network after the firmware update
         the pairing code under the shell can't be scanned
         firmware [3.1|4.0|2.7] hangs, {bot} won't connect since
         two Quibbos in one flat, the app pairs only the first
         {bot} is offline all the time although the router stands next to it
         how do I link {bot} to my voice assistant
         we changed the router and now {bot} won't join
-        bluetooth on, location on, still no {bot} in the list
-        does pairing need 5 GHz or the slow band
-        the Hutch app says no device nearby, {bot} sits on my foot
+        bluetooth on, wifi on, still no {bot} in the pairing list
+        does pairing need the fast or the slow wifi band
+        the Hutch app finds nothing to pair, {bot} sits on my foot
         the link between hub and {bot} breaks every night
-        firmware update stuck, {bot} stares at the wall
+        firmware update stuck, no pairing since, {bot} stares at the wall
         can I pair {bot} with a second phone, my [wife|son] wants to steer too
         {bot} joined the neighbour's network instead of ours
-        the mesh in our house confuses {bot}, it connects upstairs only
-        setup wizard of the Hutch app stops at searching for {bot}
-        connection lost, connection lost, that is all {bot} says
-        it paired with the tv and nothing else
+        the wifi mesh confuses {bot}, it connects upstairs only
+        pairing wizard of the Hutch app stops at searching for {bot}
+        connection lost during pairing, that is all {bot} says
+        {bot} paired with the tv and nothing else
         pairing worked once, after a nap {bot} forgot the wifi
     """,
     "robot_safety": """
@@ -944,19 +1030,19 @@ NEW_MATTERS: dict[str, str] = {
         it pushed a candle off the table, we might have burned
         {bot} chased our cat until she hid for hours
         my son was hurt by {bot}, [he has a bruise|we saw a doctor]
-        sparks flew when {bot} touched the nook
+        sparks and smoke when {bot} touched the nook
         {bot} started by itself at three at night and frightened us to death
-        {bot} blocked the door and my mother stumbled over it
-        the edge of the shell cut my hand
-        it ignores the keep out zone and goes for the baby's bed
-        {bot} swallowed a shoelace with the foot still in the shoe
-        I got an electric shock from the nook
+        {bot} blocked the door and my mother fell and was hurt
+        the edge of {bot} cut my hand and hurt my son
+        {bot} ran into the baby's bed in spite of the keep out zone
+        {bot} hurt my foot when it swallowed the shoelace
+        I got hurt by an electric shock from {bot}
         should one leave {bot} alone with small children, ours got hit
-        {bot} does not see glass and rammed the door at full speed
-        it opened the front door and rolled into the traffic
-        the nook smells of burning, I pulled the plug
-        {bot} bumped the ladder while I stood on it
+        {bot} rammed the glass door at full speed, dangerous
+        it is dangerous, {bot} rolled into the traffic
+        the nook of {bot} smells of burning, I pulled the plug
+        {bot} ran into the ladder while I stood on it
         our toddler put a hand into the treadlets and it kept turning
-        someone will get injured if {bot} keeps racing like this
+        someone will get hurt if {bot} keeps racing like this
     """,
 }

@@ -101,15 +101,24 @@ _SIGN_OFFS = _lines(phrases.SIGN_OFFS)
 _MOODS = _lines(phrases.MOODS)
 _CHATTER = _lines(phrases.CHATTER)
 
+_SAME_THING: Final = {
+    word: tuple(other for other in line.split("|") if other != word)
+    for line in _lines(phrases.SAME_THING)
+    for word in line.split("|")
+}
+_SWAPPABLE = re.compile(rf"(?<!\{{)\b({'|'.join(sorted(_SAME_THING, key=lambda word: (-len(word), word)))})\b(?!')")
+
 # How often a matter comes up where it is not an ordinary one (1.0).
 _UNEVEN: Final = {"late_delivery": 1.3, "refund": 1.25, "login_trouble": 1.1, "account_deletion": 0.75}
 _REACH: Final = tuple(accumulate(_UNEVEN.get(label, 1.0) for label in LABELS))
 
 # Shares of messages, 0..1: with a second request, and with another matter mentioned in passing.
-_TWO_MATTERS: Final = 0.22
+_TWO_MATTERS: Final = 0.13
 _ASIDE: Final = 0.24
+# Chance that a word gives way to one for the same thing.
+_OTHER_WORD: Final = 0.5
 # Writers: (share up to here, chance of each optional sentence). Most are brief, a few tell their day.
-_WRITERS: Final = ((0.45, 0.06), (0.90, 0.22), (1.0, 0.60))
+_WRITERS: Final = ((0.50, 0.04), (0.90, 0.20), (1.0, 0.58))
 # Thumbs: (share up to here, chance of a slip in each longer word).
 _THUMBS: Final = ((0.50, 0.0), (0.85, 0.05), (1.0, 0.15))
 
@@ -117,10 +126,11 @@ _SWITCH = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(?!main|other)(\w+)\}")
 _SENTENCE_START = re.compile(r"(?:^|[.!?] )[a-z]")
 _QUESTION = re.compile(
-    r"(?:how|what(?! a| I)|where|when|why|who|which|can|could|does|did|do (?:I|you|treadlets)|is|are|has|have you"
-    r"|will|would (?!be)|should one|any)\b",
-    re.IGNORECASE,
+    r"(?:how|what(?! a| I)|where|when|why|WHY|who|which|can|could|does|did|do (?:I|you|treadlets)"
+    r"|is|are|am I|has|have you|will|would (?!be|you please)|should one|any)\b"
 )
+_A = re.compile(r"\ban(?= (?!hour|x)[^aeiou\W]| user| euro)")
+_AN = re.compile(r"\ba(?= (?!one|euro)[aeio]| u[np])")
 _KEY_ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEXT_KEY: Final = {key: row[i - 1] for row in _KEY_ROWS for i, key in enumerate(row)}
 
@@ -183,9 +193,12 @@ def _matter(rng: Random, label: str, cores: Sequence[str]) -> str:
 
 
 def _say(rng: Random, phrase: str) -> str:
-    """Settle every switch and slot of a phrase; a slot that stands twice gets two different values."""
+    """Settle a phrase's switches, words and slots; a slot that stands twice gets two different values."""
     while "[" in phrase:
         phrase = _SWITCH.sub(lambda switch: _pick(rng, switch[1].split("|")), phrase)
+    phrase = _SWAPPABLE.sub(
+        lambda word: _pick(rng, _SAME_THING[word[1]]) if rng.random() < _OTHER_WORD else word[1], phrase
+    )
     said: list[str] = []
 
     def fill(slot: re.Match[str]) -> str:
@@ -195,7 +208,11 @@ def _say(rng: Random, phrase: str) -> str:
         said.append(value)
         return value
 
-    return " ".join(_SLOT.sub(fill, phrase).split())
+    return _article(" ".join(_SLOT.sub(fill, phrase).split()))
+
+
+def _article(words: str) -> str:
+    return _AN.sub("an", _A.sub("a", words))
 
 
 def _value(rng: Random, slot: str) -> str:

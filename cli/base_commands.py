@@ -1,0 +1,141 @@
+"""`driftgate base`: backbones that adapters stand on."""
+
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from cli.extras import require_extra
+from cli.group import command_group
+from cli.output import AsJson, facts, show, table
+from cli.parts import open_parts
+from cli.progress import spinner
+from cli.quiet import quiet_libraries
+from engine.base import BaseSpec, spec_from_json, spec_to_json
+from store.bases import add_base, get_base, list_bases
+from store.errors import BadInput
+from store.records import Base
+from store.versions import check_model_name
+from store.views import base_view
+
+app = command_group()
+
+
+@app.command(
+    "import",
+    epilog="Example: driftgate base import ./all-MiniLM-L6-v2 --name minilm --lora-targets query,value --max-rank 16",
+)
+def import_(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="A local Hugging Face model folder, or a hub id.", metavar="SOURCE")],
+    name: Annotated[str, typer.Option(help="What to call the base from now on.")],
+    lora_targets: Annotated[
+        str, typer.Option(help="Last names of the linear layers that adapters may change, with commas.")
+    ] = "query,value",
+    max_rank: Annotated[int, typer.Option(min=1, max=1024, help="Highest rank of an adapter.")] = 16,
+    max_labels: Annotated[int, typer.Option(min=2, max=65_536, help="Most labels of an adapter.")] = 256,
+    license_name: Annotated[
+        str | None, typer.Option("--license", help="The licence, where the model card names none or a wrong one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a backbone to ONNX with adapters as inputs, and register it."""
+    require_extra("retrain")
+    check_model_name(name)
+    targets = tuple(target.strip() for target in lora_targets.split(",") if target.strip())
+    if not targets:
+        raise BadInput("--lora-targets names no layer; name at least one, for example: query,value")
+    with open_parts(ctx) as parts:
+        with spinner(f"exporting {source}"):
+            from retrain.export import import_base  # torch takes seconds
+
+            quiet_libraries()
+            spec, artifact = import_base(
+                source,
+                parts.artifacts,
+                name=name,
+                lora_targets=targets,
+                max_rank=max_rank,
+                max_labels=max_labels,
+                license_name=license_name,
+            )
+        with parts.database.write() as session:
+            add_base(
+                session,
+                Base(
+                    name=spec.name,
+                    source=spec.source,
+                    revision=spec.revision,
+                    license=spec.license,
+                    task=spec.task,
+                    modality=spec.modality,
+                    pooling=spec.pooling,
+                    spec=spec_to_json(spec),
+                    artifact=artifact,
+                    created_at=parts.clock(),
+                ),
+            )
+        with parts.database.read() as session:
+            base = get_base(session, name)
+        show(base_view(base), f"base {name!r} is ready", _drawn(base), as_json=as_json)
+
+
+@app.command("list", epilog="Example: driftgate base list --json")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """All bases."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        bases = list_bases(session)
+        rows = [_row(base, spec_from_json(base.spec)) for base in bases]
+        show(
+            {"bases": [base_view(base) for base in bases]},
+            table(
+                ("base", "architecture", "parameters", "pooling", "max rank", "max labels", "licence"),
+                rows,
+                empty="no base yet; import one with: driftgate base import SOURCE --name NAME",
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show", epilog="Example: driftgate base show minilm")
+def show_(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="The base.", metavar="NAME")], as_json: AsJson = False
+) -> None:
+    """One base: where it came from, and what fits on it."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        base = get_base(session, name)
+        show(base_view(base), _drawn(base), as_json=as_json)
+
+
+def _row(base: Base, spec: BaseSpec) -> tuple[object, ...]:
+    return (
+        base.name,
+        spec.architecture,
+        spec.parameters,
+        base.pooling,
+        spec.max_rank,
+        spec.max_labels,
+        base.license,
+    )
+
+
+def _drawn(base: Base) -> RenderableType:
+    spec = spec_from_json(base.spec)
+    targets = sorted({layer.name.rpartition(".")[2] for layer in spec.layers})
+    return facts(
+        {
+            "base": base.name,
+            "source": base.source,
+            "revision": base.revision,
+            "licence": base.license,
+            "task": f"{base.task} ({base.modality})",
+            "architecture": f"{spec.architecture}, {spec.parameters:,} parameters, hidden size {spec.hidden}",
+            "pooling": base.pooling,
+            "adapters": f"rank up to {spec.max_rank}, up to {spec.max_labels} labels, on {', '.join(targets)}",
+            "a slot takes": f"{spec.slot_bytes / 2**20:.2f} MiB",
+            "input": f"{spec.preprocessing}; at most {spec.max_tokens} tokens",
+            "weights": f"sha256 {spec.weights_sha256}",
+            "artifact": base.artifact,
+            "imported": base.created_at,
+        }
+    )

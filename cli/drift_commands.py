@@ -1,0 +1,114 @@
+"""`driftgate drift`: is the traffic still what the model was made for?"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from cli.extras import require_extra
+from cli.group import command_group
+from cli.model_commands import ModelName
+from cli.output import AsJson, facts, show, table
+from cli.parts import Parts, open_parts, settings_of
+from store.checks import get_check, last_checks
+from store.versions import get_deployment
+from store.views import check_view
+
+app = command_group()
+
+
+@app.command("check", epilog="Example: driftgate drift check tickets --window 1000 --json")
+def check(
+    ctx: typer.Context,
+    model: ModelName,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Newest predictions to look at; the default is DRIFTGATE_WINDOW_ROWS.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the newest predictions with the version's own validation rows, now, and record the verdict."""
+    require_extra("monitor")
+    settings = settings_of(ctx)
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        get_deployment(session, model)  # a wrong name is told before evidently is loaded
+    from monitor.check import run_check
+    from monitor.parts import open_monitor_parts
+
+    with open_monitor_parts(settings) as monitor_parts:
+        result = run_check(monitor_parts, model, asked=True, window_rows=window)
+    show(result.as_dict(), *_drawn(result.as_dict()), as_json=as_json)
+
+
+@app.command("list", epilog="Example: driftgate drift list tickets --limit 10")
+def list_(
+    ctx: typer.Context,
+    model: ModelName,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The checks of a model, the oldest first."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        get_deployment(session, model)
+        checks = last_checks(session, model, limit=limit)
+        rows = [
+            (c.id, c.at, c.version, c.verdict, c.kinds, c.window_rows, _estimated(c.accuracy), c.decision.get("action"))
+            for c in checks
+        ]
+        columns = ("check", "when", "version", "verdict", "kinds", "rows", "estimated accuracy", "action")
+        show(
+            {"model": model, "checks": [_with_estimate(check_view(c)) for c in checks]},
+            table(columns, rows, empty="no check yet; make one with: driftgate drift check " + model),
+            as_json=as_json,
+        )
+
+
+@app.command("show", epilog="Example: driftgate drift show 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f")
+def show_(
+    ctx: typer.Context,
+    check: Annotated[str, typer.Argument(help="The id of the check.", metavar="CHECK")],
+    as_json: AsJson = False,
+) -> None:
+    """One check: signal by signal, with the page that Evidently drew."""
+    with open_parts(ctx) as parts:
+        with parts.database.read() as session:
+            view = _with_estimate(check_view(get_check(session, check)))
+        page = _page(parts, view["report"])
+        show(view | {"page": page and str(page)}, *_drawn(view | {"page": page}), as_json=as_json)
+
+
+def _drawn(view: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
+    decision = view["decision"]
+    told = {
+        "check": view["check"],
+        "model": f"{view['model']}, version {view['version']}",
+        "verdict": view["verdict"],
+        "kinds": view["kinds"],
+        "reason": view.get("reason", decision.get("drift")),
+        "window": f"{view['window_rows']} rows against {view['reference_rows']} of the reference",
+        **{f"{kind} accuracy": figure for kind, figure in view["accuracy"].items()},
+        "action": decision.get("action"),
+        "because": decision.get("reasons"),
+        "run": view.get("run", decision.get("run")),
+        "page": view.get("page") or view["report"],
+    }
+    signals = [
+        (name, found["drifted"], found["p_value"], found["threshold"], found["statistic"])
+        for name, found in view["signals"].items()
+    ]
+    columns = ("signal", "drifted", "p-value", "threshold", "distance")
+    return facts(told), table(columns, signals, empty="no signal was computed")
+
+
+def _page(parts: Parts, report: str | None) -> Path | None:
+    """Where the verified report lies on this machine."""
+    return parts.artifacts.fetch(report) / "report.html" if report else None
+
+
+def _with_estimate(view: dict[str, Any]) -> dict[str, Any]:
+    return view | {"estimated_accuracy": _estimated(view["accuracy"])}
+
+
+def _estimated(accuracy: dict[str, Any]) -> float | None:
+    value: float | None = accuracy.get("estimated", {}).get("value")
+    return value

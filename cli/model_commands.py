@@ -1,0 +1,151 @@
+"""`driftgate model`: which version answers, how it came to that, and the levers."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from cli.group import command_group
+from cli.output import AsJson, cell, facts, printable, show, table
+from cli.parts import open_parts, person
+from store.events import history
+from store.records import Deployment, Event
+from store.versions import archive_version, get_deployment, get_version, list_models
+from store.versions import promote as promote_version
+from store.versions import rollback as roll_back
+from store.views import deployment_view, event_view, model_view, version_view
+
+app = command_group()
+
+ModelName = Annotated[str, typer.Argument(help="The model.", metavar="MODEL")]
+VersionNumber = Annotated[int, typer.Argument(help="The number of the version.", metavar="VERSION", min=1)]
+Reason = Annotated[str | None, typer.Option(help="Why; it goes into the story.")]
+
+
+@app.command("list", epilog="Example: driftgate model list")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """All models, and what each answers with."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        rows = list_models(session)
+        show(
+            {"models": [deployment_view(row) for row in rows]},
+            table(
+                ("model", "production", "candidate", "stage", "traffic share", "previous", "since"),
+                [
+                    (r.model, r.production, r.candidate, r.stage, r.traffic_share, r.previous, r.updated_at)
+                    for r in rows
+                ],
+                empty="no model yet; make one with: driftgate train, or driftgate adapter import",
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show", epilog="Example: driftgate model show tickets --json")
+def show_(ctx: typer.Context, model: ModelName, as_json: AsJson = False) -> None:
+    """One model with all its versions."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        view = model_view(session, model)
+        since = get_deployment(session, model).updated_at
+        drawn = facts(
+            {
+                "model": model,
+                "production": view["production"],
+                "candidate": view["candidate"],
+                "stage": view["stage"],
+                "previous": view["previous"],
+                "since": since,
+            }
+        )
+        show(view, drawn, _versions(view), as_json=as_json)
+
+
+@app.command("history", epilog="Example: driftgate model history tickets --limit 20")
+def history_(
+    ctx: typer.Context,
+    model: ModelName,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many lines.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """The story of a model: what happened, when, who did it and why."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        events = history(session, model, limit=limit)
+        if not events:  # a run may tell of a model before it has a version; else the name must be known
+            get_deployment(session, model)
+        show(
+            {"model": model, "events": [event_view(event) for event in events]},
+            *(map(_line, events) if events else ["nothing has happened yet"]),
+            as_json=as_json,
+        )
+
+
+@app.command("promote", epilog="Example: driftgate model promote tickets 3 --reason 'better on refunds'")
+def promote(
+    ctx: typer.Context, model: ModelName, version: VersionNumber, reason: Reason = None, as_json: AsJson = False
+) -> None:
+    """Put a version into production; servers follow within a second, without dropping a request."""
+    with open_parts(ctx) as parts:
+        why = reason or f"version {version} promoted by hand"
+        with parts.database.write() as session:
+            row = promote_version(session, model, version, by=person(), reason=why, now=parts.clock())
+        _show_deployment(row, as_json=as_json)
+
+
+@app.command("rollback", epilog="Example: driftgate model rollback tickets --reason 'complaints since noon'")
+def rollback(ctx: typer.Context, model: ModelName, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Return to the version that was in production before."""
+    with open_parts(ctx) as parts:
+        why = reason or "rolled back by hand"
+        with parts.database.write() as session:
+            row = roll_back(session, model, by=person(), reason=why, now=parts.clock())
+        _show_deployment(row, as_json=as_json)
+
+
+@app.command("archive", epilog="Example: driftgate model archive tickets 1")
+def archive(ctx: typer.Context, model: ModelName, version: VersionNumber, as_json: AsJson = False) -> None:
+    """Take a version out of service for good; its records stay."""
+    with open_parts(ctx) as parts:
+        with parts.database.write() as session:
+            archive_version(session, model, version, by=person(), now=parts.clock())
+            view = version_view(session, get_version(session, model, version))
+        show(view, f"version {version} of {printable(model)!r} is archived", as_json=as_json)
+
+
+def _show_deployment(row: Deployment, *, as_json: bool) -> None:
+    before = "" if row.previous is None else f"; `driftgate model rollback {row.model}` returns to {row.previous}"
+    show(deployment_view(row), f"version {row.production} of {row.model!r} is in production{before}", as_json=as_json)
+
+
+def _versions(view: dict[str, Any]) -> RenderableType:
+    marks = {view["production"]: "production", view["candidate"]: "candidate", None: ""}
+    return table(
+        ("version", "state", "deployed", "labels", "rank", "accuracy", "macro F1", "run", "created"),
+        [
+            (
+                v["version"],
+                v["state"],
+                marks.get(v["version"]),
+                len(v["labels"]),
+                v["rank"],
+                v["evaluation"].get("accuracy"),
+                v["evaluation"].get("macro_f1"),
+                v["run"],
+                v["created_at"],
+            )
+            for v in view["versions"]
+        ],
+        empty="no version yet",
+    )
+
+
+def _line(event: Event) -> Text:
+    what = event.kind.replace("_", " ")
+    line = Text(f"{cell(event.at)}  ")
+    line.append(printable(what), style="bold")
+    if event.version is not None:
+        line.append(f", version {event.version}")
+    line.append(f", by {printable(event.by)}\n    {printable(event.message)}")
+    if event.links:
+        line.append("\n    " + ", ".join(f"{name} {cell(value)}" for name, value in event.links.items()), style="dim")
+    return line

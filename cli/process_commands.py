@@ -1,0 +1,76 @@
+"""`driftgate serve`, `monitor` and `worker`: the three processes, each until it is stopped."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+import typer
+
+from cli.extras import require_extra
+from cli.output import AsJson, show, table
+from cli.parts import settings_of
+
+Host = Annotated[str | None, typer.Option(help="Address to bind to; the default is DRIFTGATE_HOST.")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65_535, help="HTTP port, 0 for a free one; the default is DRIFTGATE_PORT.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Bind to any address although there is no API key.")]
+Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now, then end.")]
+
+
+def serve(
+    ctx: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    provider: Annotated[
+        Literal["auto", "cpu"] | None,
+        typer.Option(help="Execution provider of ONNX Runtime; the default is DRIFTGATE_PROVIDER."),
+    ] = None,
+    insecure: Insecure = False,
+) -> None:
+    """Follows the store: what is promoted elsewhere is served here within a second."""
+    settings = settings_of(ctx, host=host, port=port, provider=provider)
+    from server.process import run_server
+
+    run_server(settings, insecure=insecure)
+
+
+def monitor(ctx: typer.Context, once: Once = False, as_json: AsJson = False) -> None:
+    """With --once, every deployed model is checked now, due or not, and the results are printed."""
+    require_extra("monitor")
+    settings = settings_of(ctx)
+    from monitor.service import run_monitor
+
+    with stopping() as stop:
+        results = run_monitor(settings, once=once, stop=stop)
+    if once:
+        rows = [
+            (r.model, r.version, r.drift.verdict.value, r.window_rows, r.policy.action.value, r.drift.reason, r.check)
+            for r in results
+        ]
+        columns = ("model", "version", "verdict", "rows", "action", "reason", "check")
+        show({"checks": [result.as_dict() for result in results]}, table(columns, rows), as_json=as_json)
+
+
+def worker(ctx: typer.Context, once: Once = False) -> None:
+    """With --once, it ends as soon as no run is queued. A run whose worker died is carried on."""
+    require_extra("retrain")
+    settings = settings_of(ctx)
+    from retrain.worker import run_worker
+
+    with stopping() as stop:
+        run_worker(settings, once=once, stop=stop)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, instead of ending the process in the middle of something."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,127 @@
+"""`driftgate run`: what was trained, with which parameters, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cli.group import command_group
+from cli.output import AsJson, cell, facts, show, table
+from cli.parts import open_parts
+from store.events import history
+from store.records import Run, RunMetric
+from store.runs import get_run, list_runs, run_metrics
+from store.versions import get_deployment
+from store.views import run_view
+
+app = command_group()
+
+RunId = Annotated[str, typer.Argument(help="The id of the run.", metavar="RUN")]
+
+
+@app.command("list", epilog="Example: driftgate run list tickets")
+def list_(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="Only runs of this model.", metavar="MODEL")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All runs, the oldest first."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        runs = list_runs(session, model)
+        if model is not None and not runs and not history(session, model, limit=1):
+            get_deployment(session, model)  # an unknown name is told as such
+        show(
+            {"runs": [run_view(run) for run in runs]},
+            table(
+                ("run", "model", "status", "stage", "done", "strategy", "version", "accuracy", "created"),
+                [
+                    (
+                        run.id,
+                        run.model,
+                        run.status,
+                        run.stage,
+                        f"{run.progress:.0%}",
+                        run.strategy,
+                        run.version,
+                        run.evaluation.get("accuracy"),
+                        run.created_at,
+                    )
+                    for run in runs
+                ],
+                empty="no run yet",
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show", epilog="Example: driftgate run show 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f")
+def show_(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
+    """One run: why it was asked for, its parameters, its curves and its outcome."""
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        found = get_run(session, run)
+        metrics = run_metrics(session, run)
+        view = run_view(found, metrics)
+        told = {name: value for name, value in view.items() if name not in ("metrics", "evaluation", "environment")}
+        told |= {f"evaluation: {name}": value for name, value in _figures(found.evaluation).items()}
+        names = sorted({metric.name for metric in metrics})
+        by_step: dict[int, dict[str, float]] = {}
+        for metric in metrics:
+            by_step.setdefault(metric.step, {})[metric.name] = metric.value
+        curves = [(step, *(values.get(name) for name in names)) for step, values in by_step.items()]
+        show(view, facts(told), table(("step", *names), curves, empty="no figures by step"), as_json=as_json)
+
+
+@app.command(
+    "compare",
+    epilog="Example: driftgate run compare 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f 0199d7e1b2c37d4e8f5a6b7c8d9e0f1a",
+)
+def compare(
+    ctx: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Two runs or more.", metavar="RUN RUN...")],
+    as_json: AsJson = False,
+) -> None:
+    """Runs side by side: parameters, figures and outcome. A star marks the lines in which they differ."""
+    if len(runs) < 2:
+        raise typer.BadParameter("name at least two runs")
+    with open_parts(ctx) as parts, parts.database.read() as session:
+        found = [(get_run(session, run), run_metrics(session, run)) for run in runs]
+        columns = [_compared(run, metrics) for run, metrics in found]
+        names = list(dict.fromkeys(name for column in columns for name in column))
+        lines = [_line(name, columns) for name in names]
+        show(
+            {
+                "runs": [run_view(run, metrics) for run, metrics in found],
+                "differs": [name for star, name, *_ in lines if star],
+            },
+            table(("", "", *runs), lines),
+            as_json=as_json,
+        )
+
+
+def _compared(run: Run, metrics: Sequence[RunMetric]) -> dict[str, object]:
+    """What runs are compared by, line by line: parameters, then the last value of each figure."""
+    column: dict[str, object] = {
+        "model": run.model,
+        "base": run.base,
+        "status": run.status,
+        "strategy": run.strategy,
+        "snapshot": run.snapshot,
+        "version": run.version,
+        "cause": run.cause,
+    }
+    plan = run.environment.get("plan", {})
+    column |= {f"parameter: {name}": value for name, value in {**plan, **run.parameters}.items()}
+    column |= {f"evaluation: {name}": value for name, value in _figures(run.evaluation).items()}
+    column |= {f"last: {metric.name}": metric.value for metric in metrics}  # in the order of their steps
+    return column | {"outcome": run.reason}
+
+
+def _line(name: str, columns: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    values = [column.get(name) for column in columns]
+    star = "*" if any(value != values[0] for value in values) else ""
+    return (star, name, *map(cell, values))
+
+
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an evaluation fits on one line each; `--json` has the rest."""
+    return {name: value for name, value in evaluation.items() if not isinstance(value, Mapping)}

@@ -1,0 +1,74 @@
+"""How often is the model right? Measured where labels allow it, estimated where there are none.
+
+People flag what is wrong, so flagged rows say nothing about how often the model errs: only rows of the audit sample,
+drawn at random with a known probability, may measure.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.feedback import LabelledRow
+
+Z_95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share with its 95 % interval, all 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        return {"value": self.value, "low": self.low, "high": self.high, "rows": self.rows}
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.rows} rows)"
+
+
+def audit_accuracy(rows: Sequence[LabelledRow]) -> Estimate | None:
+    """Share of right answers among *all* traffic, from its audit sample; None without one labelled audit row.
+
+    Rows that were not drawn at random never enter. Each row stands for 1 / inclusion rows of the traffic; the share is
+    the ratio of weighted sums (Hajek 1971). The interval is Wilson's (1927); with unequal weights on the effective
+    sample size (sum w)^2 / sum w^2 (Kish 1965), which with equal weights is the number of rows.
+    """
+    audited = [row for row in rows if row.origin == "audit" and row.predicted is not None]
+    if not audited:
+        return None
+    weights = np.array([1.0 / row.inclusion for row in audited if row.inclusion is not None])
+    right = np.array([row.predicted == row.label for row in audited])
+    share = float(np.sum(weights * right) / np.sum(weights))
+    effective_rows = float(np.sum(weights) ** 2 / np.sum(weights**2))
+    return wilson(share, effective_rows, rows=len(audited))
+
+
+def estimated_accuracy(probabilities: NDArray[np.float32], temperature: float) -> Estimate | None:
+    """Accuracy without labels: the mean of the calibrated confidence; None without a row.
+
+    probabilities: [rows, classes]. temperature: fitted on validation data (Guo et al. 2017, arXiv:1706.04599). A
+    calibrated model is right as often as it says (average confidence; Guillory et al. 2021, arXiv:2107.03315). It sees
+    what makes the model unsure, and stays blind where the model errs with confidence: it may alert, never judge.
+    """
+    if len(probabilities) == 0:
+        return None
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-8)) / temperature
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    confidence = (scaled / scaled.sum(axis=1, keepdims=True)).max(axis=1)
+    return wilson(float(confidence.mean()), len(confidence), rows=len(confidence))
+
+
+def wilson(share: float, effective_rows: float, *, rows: int) -> Estimate:
+    """Wilson's score interval for a share seen in `effective_rows` independent rows."""
+    z2 = Z_95**2
+    centre = (share + z2 / (2 * effective_rows)) / (1 + z2 / effective_rows)
+    spread = math.sqrt(share * (1 - share) / effective_rows + z2 / (4 * effective_rows**2))
+    half = Z_95 * spread / (1 + z2 / effective_rows)
+    low, high = min(share, centre - half), max(share, centre + half)
+    return Estimate(value=share, low=max(0.0, low), high=min(1.0, high), rows=rows)

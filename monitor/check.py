@@ -1,0 +1,135 @@
+"""One drift check from start to end: look, compute, decide, and only then write."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from monitor.accuracy import estimated_accuracy, wilson
+from monitor.decision import DriftDecision, DriftRules, Verdict, column_thresholds, decide_drift, not_enough_data
+from monitor.facts import gather_facts, policy_from
+from monitor.parts import MonitorParts
+from monitor.policy import Action, decide_retrain
+from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
+from monitor.report import compare
+from monitor.signals import signal_of, signals_of
+from monitor.two_sample import TwoSample, measure
+from monitor.window import load_window
+from store.checks import last_checks
+from store.errors import BadInput, Conflict
+from store.reference import Reference, load_reference
+from store.settings import Settings
+from store.versions import get_adapter, get_deployment, get_version
+
+REPORT_FILE = "report.html"
+"""The page in the artifact `Check.report`."""
+
+
+def run_check(parts: MonitorParts, model: str, *, asked: bool = False, window_rows: int | None = None) -> CheckResult:
+    """Check the production version of `model`, record it, and queue a run if the policy says so.
+
+    asked: a person wants to know; then even `not_enough_data` is recorded, which a schedule keeps to itself.
+    window_rows: newest predictions to look at, instead of the setting.
+    Raises NotFound; BadInput; StoreUnavailable; Conflict without a production version, or when the world moved on
+    meanwhile (another check, a promotion); ArtifactCorrupt.
+    """
+    settings = parts.settings
+    if window_rows is not None and window_rows < settings.window_min_rows:
+        raise BadInput(
+            f"a window of {window_rows} rows is below DRIFTGATE_WINDOW_MIN_ROWS={settings.window_min_rows}",
+            where="window",
+        )
+    now = parts.clock()
+    with parts.database.read() as session:
+        seen = look(session, model, settings, window_rows or settings.window_rows)
+    computed = compute(parts, seen)
+    rules = policy_from(settings)
+    policy = decide_retrain(policy_facts(seen, computed), rules, now)
+    if computed.drift.verdict is Verdict.NOT_ENOUGH_DATA and not asked and policy.action is not Action.RETRAIN:
+        return result_of(seen, computed, policy, check=None, run=None, at=now)
+    with parts.database.write() as session:
+        return record_check(session, seen, computed, rules, now=now)
+
+
+def rules_from(settings: Settings) -> DriftRules:
+    return DriftRules(
+        false_alarm_rate=settings.false_alarm_rate,
+        confirm_checks=settings.confirm_checks,
+        window_min_rows=settings.window_min_rows,
+    )
+
+
+def look(session: Session, model: str, settings: Settings, rows: int) -> Seen:
+    deployment = get_deployment(session, model)
+    if deployment.production is None:
+        raise Conflict(f"model {model!r} has no version in production; there is nothing to check")
+    version = get_version(session, model, deployment.production)
+    adapter = get_adapter(session, version)
+    past = last_checks(session, model, version=version.number, limit=settings.confirm_checks, decided=True)
+    newest = last_checks(session, model, version=version.number, limit=1)
+    after_seq = past[-1].window_until if past else 0
+    return Seen(
+        version=version,
+        base=adapter.base,
+        labels=tuple(adapter.labels),
+        past=past,
+        recorded=newest[-1] if newest else None,
+        window=load_window(session, model, version.number, adapter.labels, rows=rows, after_seq=after_seq),
+        facts=gather_facts(session, version, settings),
+    )
+
+
+def compute(parts: MonitorParts, seen: Seen) -> Computed:
+    """Everything slow, without a transaction: about a second, most of it Evidently's."""
+    if seen.version.reference is None:
+        why = f"no reference: version {seen.version.number} was registered without validation rows"
+        return Computed(not_enough_data(why), {}, reference_rows=0)
+    reference = load_reference(parts.artifacts.fetch(seen.version.reference))
+    drift, signals, report = _judge(parts, seen, reference)
+    before = estimated_accuracy(reference.probabilities, reference.temperature)
+    return Computed(
+        drift=drift,
+        signals=signals,
+        reference_rows=reference.rows,
+        validation=wilson(reference.accuracy, reference.rows, rows=reference.rows) if reference.rows else None,
+        estimated=estimated_accuracy(seen.window.probabilities, reference.temperature),
+        estimated_before=before.value if before else None,
+        report=report,
+    )
+
+
+def _judge(parts: MonitorParts, seen: Seen, reference: Reference) -> tuple[DriftDecision, dict[str, Any], str | None]:
+    """Verdict, what the record keeps of each signal, key of the report; the last two are empty without enough data."""
+    rules = rules_from(parts.settings)
+    past = [past_check(check) for check in seen.past]
+    if reference.rows < rules.window_min_rows:
+        why = f"the reference has {reference.rows} rows, {rules.window_min_rows} are needed"
+        return not_enough_data(why), {}, None
+    if seen.window.rows < rules.window_min_rows:
+        return decide_drift({}, seen.window.rows, past, rules), {}, None
+    signals = signals_of(reference, seen.window)
+    report = compare(signals, column_thresholds(signals.columns, rules))
+    drift = decide_drift(report.p_values, seen.window.rows, past, rules)
+    with tempfile.TemporaryDirectory() as folder:
+        report.write_html(Path(folder) / REPORT_FILE)
+        key = parts.artifacts.put("reports", Path(folder))
+    return drift, _signals_json(drift, measure(signals)), key
+
+
+def _signals_json(drift: DriftDecision, measured: Mapping[str, TwoSample]) -> dict[str, Any]:
+    """Per signal what the record keeps; the statistic is that of the signal's most telling column."""
+    telling = {
+        name: min((c for c in measured if signal_of(c) == name), key=lambda column: measured[column].p_value)
+        for name in drift.signals
+    }
+    return {
+        name: {
+            "statistic": measured[telling[name]].distance,
+            "p_value": evidence.p_value,
+            "threshold": evidence.threshold,
+            "drifted": evidence.drifted,
+        }
+        for name, evidence in drift.signals.items()
+    }

@@ -1,0 +1,151 @@
+"""The drift verdict: p-values in, a written decision out. Pure, so that its error rates can be measured.
+
+A monitor that cries wolf is switched off, so two brakes hold the false-alarm rate:
+
+1. **Bonferroni over everything that is tested** (Dunn 1961; per signal, as Rabanser et al. 2019, "Failing Loudly",
+   arXiv:1810.11953, do over the dimensions of a representation). The chance that a check finds anything at all while
+   nothing drifts is at most `false_alarm_rate`. A signal of several columns takes its smallest p-value times their
+   number. Holm (1979) would name a further signal now and then, but never more checks: its first step is this one.
+   With fixed thresholds the Evidently report can draw the same line.
+2. **Persistence.** Only when `confirm_checks` checks in a row, on windows that share no row, find the *same* signal,
+   is it `drift`; until then it is `suspected`, and nothing is retrained for it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from monitor.signals import columns_per_signal, signal_of
+
+KINDS = {
+    "length": "covariate",
+    "unknown_token_share": "covariate",
+    "embedding": "covariate",
+    "predicted_label": "prior",
+    "confidence": "confidence",
+}
+"""What kind of drift a signal speaks of: P(x), P(y) as predicted, or the model's own doubt."""
+
+
+class Verdict(StrEnum):
+    NOT_ENOUGH_DATA = "not_enough_data"
+    STABLE = "stable"
+    SUSPECTED = "suspected"
+    DRIFT = "drift"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    false_alarm_rate: float = 0.01
+    """Chance that a check finds something when nothing drifts, at most."""
+    confirm_checks: int = 2
+    window_min_rows: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one signal says."""
+
+    p_value: float
+    """Of the signal: the smallest of its columns, times their number, at most 1."""
+    threshold: float
+    drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastCheck:
+    """What matters of an earlier check of the same version."""
+
+    verdict: Verdict
+    drifted: frozenset[str]
+    """Signals that crossed their threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDecision:
+    verdict: Verdict
+    kinds: tuple[str, ...]
+    """covariate, prior, confidence: of the signals that crossed; empty when none did."""
+    signals: Mapping[str, Evidence]
+    reason: str
+    """One sentence for a person."""
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        return tuple(name for name, evidence in self.signals.items() if evidence.drifted)
+
+
+def decide_drift(
+    p_values: Mapping[str, float], window_rows: int, past: Sequence[PastCheck], rules: DriftRules
+) -> DriftDecision:
+    """Judge one check.
+
+    p_values: per column (`length`, `embedding_0`, ...), each in [0, 1] and uniform or conservative when nothing drifts.
+    past: earlier checks of the same version, oldest first; those without enough data say nothing and are passed over.
+    """
+    if window_rows < rules.window_min_rows:
+        return not_enough_data(f"{window_rows} of {rules.window_min_rows} predictions since the last check")
+    evidence = _weigh(p_values, rules)
+    drifted = [name for name, found in evidence.items() if found.drifted]
+    kinds = tuple(sorted({KINDS.get(name, "covariate") for name in drifted}))
+    if not drifted:
+        return DriftDecision(Verdict.STABLE, (), evidence, _calm(evidence, rules))
+    before = [check for check in past if check.verdict is not Verdict.NOT_ENOUGH_DATA]
+    streak = 1 + _agreeing(before, drifted)
+    what = f"{_named(drifted, evidence)} differ{'s' if len(drifted) == 1 else ''} from the reference"
+    if streak >= rules.confirm_checks:
+        times = f" in {streak} checks in a row" if streak > 1 else ""
+        return DriftDecision(Verdict.DRIFT, kinds, evidence, f"{what}{times}")
+    wanted = f"{rules.confirm_checks} checks in a row must agree, this is number {streak}"
+    return DriftDecision(Verdict.SUSPECTED, kinds, evidence, f"{what}; {wanted}")
+
+
+def not_enough_data(reason: str) -> DriftDecision:
+    return DriftDecision(Verdict.NOT_ENOUGH_DATA, (), {}, reason)
+
+
+def column_thresholds(columns: Sequence[str], rules: DriftRules) -> dict[str, float]:
+    """The p-value at which each column by itself makes its signal drift: every signal has the same share."""
+    sizes = columns_per_signal(columns)
+    return {column: rules.false_alarm_rate / len(sizes) / sizes[signal_of(column)] for column in columns}
+
+
+def _weigh(p_values: Mapping[str, float], rules: DriftRules) -> dict[str, Evidence]:
+    thresholds = column_thresholds(list(p_values), rules)
+    sizes = columns_per_signal(list(p_values))
+    evidence: dict[str, Evidence] = {}
+    for name, size in sizes.items():
+        columns = [column for column in p_values if signal_of(column) == name]
+        for column in columns:
+            if not 0 <= p_values[column] <= 1:
+                raise ValueError(f"p-value of {column!r} is {p_values[column]!r}")
+        evidence[name] = Evidence(
+            p_value=min(1.0, min(p_values[column] for column in columns) * size),
+            threshold=rules.false_alarm_rate / len(sizes),
+            drifted=any(p_values[column] <= thresholds[column] for column in columns),
+        )
+    return evidence
+
+
+def _agreeing(before: Sequence[PastCheck], drifted: Iterable[str]) -> int:
+    """How many checks right before this one found a signal that all of them, and this one, found."""
+    common = set(drifted)
+    count = 0
+    for check in reversed(before):
+        common &= check.drifted
+        if not common:
+            break
+        count += 1
+    return count
+
+
+def _named(drifted: Sequence[str], evidence: Mapping[str, Evidence]) -> str:
+    shown = [f"{name} (p = {evidence[name].p_value:.1g})" for name in drifted]
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
+
+
+def _calm(evidence: Mapping[str, Evidence], rules: DriftRules) -> str:
+    name = min(evidence, key=lambda name: evidence[name].p_value)
+    found = evidence[name]
+    nearest = f"{name} (p = {found.p_value:.2g}, alarm at {found.threshold:.2g})"
+    return f"no signal differs from the reference; the nearest is {nearest}"

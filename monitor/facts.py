@@ -1,0 +1,90 @@
+"""What the policy must know, gathered from the store with the session of the caller."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from monitor.accuracy import Estimate, audit_accuracy
+from monitor.policy import PolicyFacts, RetrainPolicy
+from store.feedback import LabelledRow, labelled_rows, last_feedback_seq
+from store.records import Run, Version
+from store.runs import OPEN, last_run
+from store.settings import Settings
+from store.snapshots import get_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFacts:
+    """The part of PolicyFacts that lies in the store."""
+
+    labelled: Estimate | None
+    new_labels: int
+    feedback_until: int
+    """Highest Feedback.seq so far: where the snapshot of a run that is asked for now closes."""
+    trained_at: datetime
+    run: Run | None
+    """The newest run of the model."""
+    nothing_new_since_rejection: bool
+
+    def with_drift(
+        self,
+        *,
+        confirmed: bool,
+        drifted: Sequence[str],
+        validation: float | None,
+        estimated: Estimate | None,
+        estimated_before: float | None,
+    ) -> PolicyFacts:
+        return PolicyFacts(
+            drift_confirmed=confirmed,
+            drifted=tuple(drifted),
+            validation=validation,
+            labelled=self.labelled,
+            estimated=estimated,
+            estimated_before=estimated_before,
+            new_labels=self.new_labels,
+            trained_at=self.trained_at,
+            last_run_at=None if self.run is None else (self.run.ended_at or self.run.created_at),
+            open_run=self.run.id if self.run is not None and self.run.status in OPEN else None,
+            nothing_new_since_rejection=self.nothing_new_since_rejection,
+        )
+
+
+def gather_facts(session: Session, version: Version, settings: Settings) -> StoredFacts:
+    """Facts about `version`, in production. Its labelled accuracy is that of its newest `window_rows` audit rows."""
+    rows = new_labelled_rows(session, version)
+    own_audit = [row for row in rows if row.version == version.number and row.origin == "audit"]
+    until = last_feedback_seq(session, version.model)
+    run = last_run(session, version.model)
+    judged_at = run.ended_at if run is not None and run.status != "failed" else None
+    return StoredFacts(
+        labelled=audit_accuracy(own_audit[-settings.window_rows :]),
+        new_labels=len(rows),
+        feedback_until=until,
+        trained_at=max(version.created_at, judged_at or version.created_at),
+        run=run,
+        nothing_new_since_rejection=(
+            run is not None and run.status == "rejected" and run.parameters.get("feedback_until") == until
+        ),
+    )
+
+
+def new_labelled_rows(session: Session, version: Version) -> list[LabelledRow]:
+    """Labelled rows since the snapshot of `version` closed; all of the model's if it has none (an imported adapter).
+
+    Every label on a prediction of `version` is among them: its snapshot closed before it answered for the first time.
+    """
+    closed = get_snapshot(session, version.snapshot).feedback_until if version.snapshot is not None else 0
+    return labelled_rows(session, version.model, after_seq=closed)
+
+
+def policy_from(settings: Settings) -> RetrainPolicy:
+    return RetrainPolicy(
+        min_labels=settings.retrain_min_labels,
+        cooldown=timedelta(seconds=settings.retrain_cooldown_s),
+        accuracy_drop=settings.retrain_accuracy_drop,
+        every=timedelta(days=settings.retrain_every_days),
+        alert_ratio=settings.alert_accuracy_ratio,
+    )

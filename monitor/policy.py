@@ -1,0 +1,165 @@
+"""The retrain policy: facts in, a written decision out. Pure, like every decision here.
+
+Something must call for a run (confirmed drift, a proven loss of accuracy, or the date), and nothing may stand in the
+way (too few labels, the cool-down, an open run). Both halves are said aloud: a person who asks at 3 a.m. why nothing
+was trained reads what was missing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from monitor.accuracy import Estimate
+
+
+class Action(StrEnum):
+    NONE = "none"
+    ALERT = "alert"
+    RETRAIN = "retrain"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainPolicy:
+    min_labels: int = 500
+    cooldown: timedelta = timedelta(days=1)
+    accuracy_drop: float = 0.05
+    """Relative loss against validation accuracy that calls for a run."""
+    every: timedelta = timedelta(days=30)
+    alert_ratio: float = 0.90
+    """Share of validation accuracy below which people are alerted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """What is known of the version in production."""
+
+    drift_confirmed: bool
+    drifted: tuple[str, ...]
+    """Signals that drifted, for the sentence."""
+    validation: float | None
+    """Accuracy on its own validation rows; None without a reference."""
+    labelled: Estimate | None
+    """Accuracy on the audit sample."""
+    estimated: Estimate | None
+    """Accuracy as the calibrated confidence has it."""
+    estimated_before: float | None
+    """What the same estimate says of the reference: calibration is never perfect, so like is compared with like."""
+    new_labels: int
+    """Labelled rows that came after the snapshot of the version closed."""
+    trained_at: datetime
+    """When the version was made, or a later run had its verdict."""
+    last_run_at: datetime | None
+    """When the newest run of the model was asked for or, if it ended, ended."""
+    open_run: str | None
+    nothing_new_since_rejection: bool = False
+    """The newest run was rejected by the gate, and not one label came since."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDecision:
+    action: Action
+    alert: bool
+    """Accuracy is below the alert line, whatever else was decided."""
+    triggers: tuple[str, ...]
+    """What calls for a run: drift, accuracy, date."""
+    blockers: tuple[str, ...]
+    """What stands in the way: labels, cooldown, open_run, nothing_new; looked at only if something calls."""
+    reasons: tuple[str, ...]
+    """One phrase for each trigger, each blocker and the alert, in this order."""
+    summary: str
+    """The whole of it as one sentence."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "action": self.action.value,
+            "alert": self.alert,
+            "triggers": list(self.triggers),
+            "blockers": list(self.blockers),
+            "reasons": list(self.reasons),
+            "summary": self.summary,
+        }
+
+
+def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> PolicyDecision:
+    triggers = _triggers(facts, policy, now)
+    blockers = _blockers(facts, policy, now) if triggers else {}
+    alert = accuracy_alert(facts, policy)
+    if triggers and not blockers:
+        action = Action.RETRAIN
+        summary = f"retrain: {_joined(triggers)}; {facts.new_labels} new labelled rows"
+    elif triggers:
+        action = Action.ALERT if alert else Action.NONE
+        summary = f"not retrained: {_joined(triggers)}, but {_joined(blockers)}"
+    else:
+        action = Action.ALERT if alert else Action.NONE
+        summary = alert or "nothing calls for a run"
+    phrases = (*triggers.values(), *blockers.values(), *([alert] if alert else []))
+    return PolicyDecision(action, alert is not None, tuple(triggers), tuple(blockers), phrases, summary)
+
+
+def accuracy_alert(facts: PolicyFacts, policy: RetrainPolicy) -> str | None:
+    """The alert as a phrase, or None.
+
+    Labels are believed before estimates. An estimate has no labels behind it, so its whole interval must lie below
+    the line; a labelled accuracy must lie below it, and its interval below validation.
+    """
+    below = f"is below {policy.alert_ratio:.0%} of"
+    if facts.labelled is not None and facts.validation is not None:
+        if facts.labelled.value < policy.alert_ratio * facts.validation and facts.labelled.high < facts.validation:
+            return f"labelled accuracy {facts.labelled} {below} validation accuracy {facts.validation:.3f}"
+        return None
+    if facts.estimated is None or facts.estimated_before is None:
+        return None
+    if facts.estimated.high < policy.alert_ratio * facts.estimated_before:
+        return f"estimated accuracy {facts.estimated} {below} the {facts.estimated_before:.3f} of the reference"
+    return None
+
+
+def _triggers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[str, str]:
+    found = {}
+    if facts.drift_confirmed:
+        found["drift"] = f"drift confirmed ({', '.join(facts.drifted)})" if facts.drifted else "drift confirmed"
+    if _accuracy_fell(facts, policy):
+        found["accuracy"] = (
+            f"labelled accuracy {facts.labelled} fell more than {policy.accuracy_drop:.0%} "
+            f"below validation accuracy {facts.validation:.3f}"
+        )
+    age = now - facts.trained_at
+    if age >= policy.every:
+        found["date"] = f"the last training was {_days(age)} ago, one is due every {_days(policy.every)}"
+    return found
+
+
+def _accuracy_fell(facts: PolicyFacts, policy: RetrainPolicy) -> bool:
+    """The loss is as large as the policy asks (point estimate), and it is real (interval below validation).
+
+    The point alone would retrain on a dozen unlucky labels; asking the whole interval to lie 5 % below would wait for
+    some 1,300 labels to see a loss of 7 %, by when the alert is long out. A wrong call costs one gated training.
+    """
+    if facts.labelled is None or facts.validation is None:
+        return False
+    line = (1 - policy.accuracy_drop) * facts.validation
+    return facts.labelled.value <= line and facts.labelled.high < facts.validation
+
+
+def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[str, str]:
+    found = {}
+    if facts.open_run is not None:
+        found["open_run"] = f"run {facts.open_run} is open"
+    elif facts.last_run_at is not None and now - facts.last_run_at < policy.cooldown:
+        found["cooldown"] = f"the cool-down lasts until {facts.last_run_at + policy.cooldown:%Y-%m-%d %H:%M} UTC"
+    if facts.new_labels < policy.min_labels:
+        found["labels"] = f"only {facts.new_labels} of {policy.min_labels} labelled rows are new"
+    elif facts.nothing_new_since_rejection:
+        found["nothing_new"] = "the last run was rejected and no label came since"
+    return found
+
+
+def _joined(phrases: dict[str, str]) -> str:
+    return " and ".join(phrases.values())
+
+
+def _days(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    return f"{days:.0f} days" if days >= 2 else f"{span / timedelta(hours=1):.1f} hours"

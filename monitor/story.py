@@ -1,0 +1,43 @@
+"""Which lines a check adds to the story of its model: one when something changes, none when all goes on as before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.decision import DriftDecision, Verdict
+from monitor.policy import Action, PolicyDecision
+
+
+def drift_line(before: Verdict | None, decision: DriftDecision) -> tuple[str, str] | None:
+    """(kind, message) of the event, if any. before: verdict of the last check that had enough data."""
+    match before, decision.verdict:
+        case (_, Verdict.NOT_ENOUGH_DATA):
+            return None
+        case (Verdict.SUSPECTED, Verdict.SUSPECTED) | (Verdict.DRIFT, Verdict.DRIFT):
+            return None
+        case (_, Verdict.SUSPECTED):
+            return "drift_suspected", f"drift suspected: {decision.reason}"
+        case (_, Verdict.DRIFT):
+            return "drift_confirmed", f"drift confirmed: {decision.reason}"
+        case (Verdict.DRIFT, _):
+            return "drift_over", f"drift is over: {decision.reason}"
+        case (Verdict.SUSPECTED, _):
+            return "drift_not_confirmed", f"suspected drift was not confirmed: {decision.reason}"
+    return None
+
+
+def policy_lines(before: Mapping[str, Any], policy: PolicyDecision) -> list[tuple[str, str]]:
+    """(kind, message) of the events. before: `Check.decision` of the last check, empty if there is none.
+
+    Compared are the kinds of the reasons, not their words: "131 of 500 labelled rows" after "130 of 500" is no news.
+    """
+    lines = []
+    if policy.alert and not before.get("alert", False):
+        lines.append(("accuracy_alert", policy.reasons[-1]))
+    if before.get("alert", False) and not policy.alert:
+        lines.append(("accuracy_recovered", "accuracy is above the alert line again"))
+    known = (before.get("triggers"), before.get("blockers"))
+    if policy.action is Action.RETRAIN:
+        lines.append(("retrain_decided", policy.summary))
+    elif policy.triggers and known != (list(policy.triggers), list(policy.blockers)):
+        lines.append(("retrain_withheld", policy.summary))
+    return lines

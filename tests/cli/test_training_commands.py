@@ -1,0 +1,185 @@
+"""`train`, `run` and `drift` on one real training of the two-layer base."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from store.clock import utc_now
+from store.database import open_database
+from store.settings import load_settings
+from tests.cli.stock import add_answers, add_imported_base
+
+WORDS = {"shipping": ["parcel", "courier", "delivery"], "refund": ["money", "charged", "card"]}
+TRAIN_KEYS = {
+    "run",
+    "model",
+    "version",
+    "strategy",
+    "trainable_parameters",
+    "total_parameters",
+    "accuracy",
+    "macro_f1",
+    "seconds",
+}
+CHECK_KEYS = {
+    "check",
+    "model",
+    "version",
+    "verdict",
+    "kinds",
+    "signals",
+    "window_rows",
+    "reference_rows",
+    "estimated_accuracy",
+}
+
+
+def sentences(label, count, seed):
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS[label], k=rng.randint(3, 9))) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tickets.jsonl"
+    rows = [(text, label) for label in WORDS for text in sentences(label, 300, seed=3)]
+    path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained_home(tmp_path_factory, tiny, data):
+    """A home in which `driftgate train --promote` has run; tests look at it and do not change it."""
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    home = tmp_path_factory.mktemp("trained") / "home"
+    database = open_database(load_settings(home=home))
+    add_imported_base(database, home, tiny)
+    database.close()
+    command = ["train", "--base", "tiny", "--model", "tickets", "--data", str(data), "--epochs", "6", "--promote"]
+    result = CliRunner().invoke(app, ["--home", str(home), *command, "--json"], catch_exceptions=False)
+    return home, result
+
+
+@pytest.fixture
+def home(trained_home, tmp_path):
+    """A copy of it, to do with as a test likes."""
+    return shutil.copytree(trained_home[0], tmp_path / "home")
+
+
+def test_train_prints_what_outsiders_count_on_and_tells_its_stages(trained_home, ask):
+    result = trained_home[1]
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert set(found) >= TRAIN_KEYS
+    assert (found["model"], found["version"], found["strategy"]) == ("tickets", 1, "lora")
+    assert 0 < found["trainable_parameters"] < found["total_parameters"]
+    assert found["accuracy"] > 0.9
+    for stage in ("snapshot", "training", "evaluation", "gate", "100% done"):
+        assert stage in result.stderr
+    assert ask("model", "show", "tickets")["production"] == 1
+
+
+def test_runs_are_listed_and_shown_with_their_curves(trained_home, ask, driftgate, refusal):
+    (run,) = ask("run", "list", "tickets")["runs"]
+    assert run["run"] == json.loads(trained_home[1].stdout)["run"]
+    assert ask("run", "show", run["run"])["metrics"]
+    shown = driftgate("run", "show", run["run"]).stdout
+    assert "evaluation: accuracy" in shown
+    assert "step" in shown
+    assert "no run 'abc'" in refusal("run", "show", "abc")
+    assert "did you mean 'tickets'?" in refusal("run", "list", "ticket")
+
+
+def test_runs_are_compared_side_by_side(ask, driftgate, data):
+    options = ["--base", "tiny", "--model", "tickets", "--data", data, "--epochs", 1, "--seed", 7]
+    again = ask("train", *options)
+    first = ask("run", "list", "tickets")["runs"][0]["run"]
+    compared = ask("run", "compare", first, again["run"])
+    assert [run["run"] for run in compared["runs"]] == [first, again["run"]]
+    assert {"parameter: seed", "parameter: epochs"} <= set(compared["differs"])
+    assert "parameter: rank" not in compared["differs"]
+    lines = driftgate("run", "compare", first, again["run"]).stdout.splitlines()
+    assert any(line.split() == ["*", "parameter:", "seed", "0", "7"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--base", "tinny"], "did you mean 'tiny'?"),
+        (["--base", "tiny", "--strategy", "full"], "strategy 'full' cannot be trained yet"),
+        (["--base", "tiny", "--text-column", "body"], "no column 'body'; it has 'text', 'label'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(driftgate, data, options, complaint):
+    result = driftgate("train", *options, "--model", "tickets", "--data", data)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert complaint in result.stderr.splitlines()[-1]
+
+
+def test_a_damaged_base_is_not_trained_on(driftgate, home, data):
+    graph = next((home / "artifacts" / "bases").glob("*/graph.onnx"))
+    graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    result = driftgate("train", "--base", "tiny", "--model", "tickets", "--data", data)
+    assert result.exit_code == 1
+    assert "file 'graph.onnx' has checksum" in result.stderr.splitlines()[-1]
+    assert driftgate("run", "list").stdout.count("failed") == 1
+
+
+def test_drift_is_checked_listed_and_shown(driftgate, ask, refusal, opened, home, monkeypatch):
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "20")
+    assert ask("drift", "check", "tickets")["verdict"] == "not_enough_data"
+    add_answers(opened, "tickets", ["a word that nobody knew"] * 60, label="refund")
+    found = ask("drift", "check", "tickets", "--window", 50)
+    assert set(found) >= CHECK_KEYS
+    assert (found["verdict"], found["window_rows"]) == ("suspected", 50)
+    assert 0 <= found["estimated_accuracy"] <= 1
+    assert any(signal["drifted"] for signal in found["signals"].values())
+    listed = ask("drift", "list", "tickets")["checks"]
+    assert [check["verdict"] for check in listed] == ["not_enough_data", "suspected"]
+    assert found["check"] in driftgate("drift", "list", "tickets").stdout
+    shown = ask("drift", "show", found["check"])
+    assert set(shown) >= CHECK_KEYS
+    assert "<html" in Path(shown["page"]).read_text()
+    assert shown["page"] in driftgate("drift", "show", found["check"]).stdout
+    assert "below DRIFTGATE_WINDOW_MIN_ROWS=20" in refusal("drift", "check", "tickets", "--window", 5)
+
+    report = home / "artifacts" / shown["report"] / "report.html"
+    report.write_text("another page")
+    assert "file 'report.html' has checksum" in refusal("drift", "show", found["check"])
+
+
+def test_drift_of_what_is_not_there(refusal, with_model):
+    assert "did you mean 'tickets'?" in refusal("drift", "check", "ticket")
+    assert "did you mean 'tickets'?" in refusal("drift", "list", "ticket")
+    assert "no check 'abc'" in refusal("drift", "show", "abc")
+
+
+def test_a_model_without_production_cannot_be_checked(ask, refusal, with_base, make_adapter):
+    ask("adapter", "import", make_adapter(with_base), "--base", "tiny", "--model", "fresh")
+    assert "has no version in production" in refusal("drift", "check", "fresh")
+
+
+def test_the_monitor_checks_every_deployed_model_once(ask, driftgate, opened, monkeypatch):
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "20")
+    add_answers(opened, "tickets", ["a word that nobody knew"] * 60, label="refund")
+    (found,) = ask("monitor", "--once")["checks"]
+    assert (found["model"], found["verdict"]) == ("tickets", "suspected")
+    assert "tickets" in driftgate("monitor", "--once").stdout
+
+
+def test_a_queued_run_is_worked_off(ask, driftgate, opened, data):
+    from store.runs import NewRun, enqueue_run
+
+    with opened.write() as session:
+        new = NewRun(model="tickets", base="tiny", cause="to see it fail", strategy="lora", parameters={"nonsense": 1})
+        run = enqueue_run(session, new, by="test", now=utc_now()).id
+    result = driftgate("worker", "--once")
+    assert result.exit_code == 0
+    assert ask("run", "show", run)["status"] == "failed"

@@ -1,0 +1,146 @@
+"""A real store with a deployed model in it, and a clock that a test can turn."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.parts import MonitorParts, open_monitor_parts
+from store.bases import add_base
+from store.checks import last_checks
+from store.events import history
+from store.feedback import NewFeedback, add_feedback
+from store.predictions import add_predictions
+from store.records import Base, Check, Event, Snapshot
+from store.reference import save_reference
+from store.settings import load_settings
+from store.snapshots import add_snapshot
+from store.versions import NewVersion, promote, register_version
+from tests.monitor.traffic import LABELS, Source, as_predictions, as_reference, draw, with_reason
+
+START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@dataclass
+class World:
+    """Says in one line what a test needs to have happened."""
+
+    parts: MonitorParts
+    clock: HandClock
+    folder: Path
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(11))
+    _predicted: int = 0
+
+    def deploy(self, model: str = "tickets", *, reference_rows: int | None = 500, snapshot: bool = False) -> int:
+        """Register and promote a version; without `reference_rows` it has no reference."""
+        reference = None
+        if reference_rows is not None:
+            folder = self.folder / f"reference-{self.rng.integers(1 << 30)}"
+            folder.mkdir(parents=True)
+            save_reference(as_reference(draw(Source(), reference_rows, self.rng)), folder)
+            reference = self.parts.artifacts.put("references", folder)
+        now = self.clock()
+        with self.parts.database.write() as session:
+            add_base(session, _base(now))
+            session.flush()
+            closed = f"{model}-snapshot" if snapshot else None
+            if closed:
+                add_snapshot(session, _snapshot(closed, model, now))
+            new = NewVersion(model, "minilm", f"adapters/{model}", 8, LABELS, reference=reference, snapshot=closed)
+            number = register_version(session, new, by="test", now=now)
+            promote(session, model, number, by="test", reason="first version", now=now)
+        return number
+
+    def answer(
+        self,
+        rows: int,
+        source: Source = Source(),  # noqa: B008  # frozen
+        *,
+        model: str = "tickets",
+        version: int = 1,
+        audit: float | None = None,
+        labelled: bool = False,
+        reason: str = "sample",
+    ) -> list[str]:
+        """Record `rows` predictions; `labelled`: a person then gives each its true label. Returns their ids."""
+        drawn = draw(source, rows, self.rng)
+        new = as_predictions(drawn, model, version, first_id=self._predicted, at=self.clock(), audit=audit)
+        self._predicted += rows
+        with self.parts.database.write() as session:
+            add_predictions(session, with_reason(new, reason))
+            for row, truth in zip(new, drawn.truth, strict=True):
+                if labelled:
+                    verdict = NewFeedback(row.id, model, version, LABELS[truth], None, None, None, "ann")
+                    add_feedback(session, verdict, now=self.clock())
+        return [row.id for row in new]
+
+    def checks(self, model: str = "tickets") -> list[Check]:
+        with self.parts.database.read() as session:
+            return last_checks(session, model)
+
+    def story(self, model: str = "tickets") -> list[Event]:
+        """Events that checks and runs added."""
+        with self.parts.database.read() as session:
+            return [event for event in history(session, model) if event.kind != "promoted"]
+
+
+def _base(now: datetime) -> Base:
+    return Base(
+        name="minilm",
+        source="here",
+        revision="1",
+        license="Apache-2.0",
+        task="text-classification",
+        modality="text",
+        pooling="mean",
+        spec={},
+        artifact="bases/minilm",
+        created_at=now.replace(year=2026, month=1),
+    )
+
+
+def _snapshot(name: str, model: str, now: datetime) -> Snapshot:
+    return Snapshot(
+        id=name,
+        model=model,
+        parent=None,
+        artifact="snapshots/x",
+        rows=1000,
+        labels={},
+        audit={},
+        feedback_until=0,
+        created_at=now,
+    )
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Opens a store under `tmp_path` with the settings given."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def make(**overrides: object) -> World:
+            clock = HandClock()
+            settings = load_settings(home=tmp_path / "home", **overrides)
+            parts = stack.enter_context(open_monitor_parts(settings, clock=clock))
+            return World(parts, clock, tmp_path / "folders")
+
+        yield make

@@ -1,0 +1,94 @@
+from datetime import UTC, datetime
+from math import sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.accuracy import audit_accuracy, estimated_accuracy, wilson
+from store.feedback import LabelledRow
+from tests.monitor.traffic import Source, draw
+
+
+def row(right: bool, *, inclusion: float | None = 0.02) -> LabelledRow:
+    at = datetime(2026, 11, 2, tzinfo=UTC)
+    return LabelledRow(1, "p1", 1, "a text", "billing", "billing" if right else "refund", inclusion, at)
+
+
+def test_the_audit_sample_gives_accuracy_with_its_interval() -> None:
+    found = audit_accuracy([row(True)] * 90 + [row(False)] * 10)
+    assert found is not None
+    assert found.value == pytest.approx(0.9)
+    assert (found.low, found.high) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson's, as printed in tables
+    assert found.rows == 100
+
+
+def test_flagged_rows_never_enter_the_measurement() -> None:
+    audit = [row(True)] * 90 + [row(False)] * 10
+    flagged = [row(False, inclusion=None)] * 100
+    assert audit_accuracy(audit + flagged) == audit_accuracy(audit)
+    assert audit_accuracy(flagged) is None
+    assert (90 + 0) / 200 < 0.5, (
+        "fed with the flagged rows, a model that is right in 9 of 10 would look worse than a coin"
+    )
+
+
+def test_rows_drawn_with_different_probabilities_are_weighted_back_to_the_traffic() -> None:
+    """Traffic: 90 % easy (98 % right), 10 % hard (60 % right); hard rows are drawn ten times as often."""
+    rng = np.random.default_rng(1)
+    truth, estimates = 0.9 * 0.98 + 0.1 * 0.60, []
+    covered = 0
+    for _ in range(200):
+        hard = rng.random(10_000) < 0.1
+        right = rng.random(10_000) < np.where(hard, 0.60, 0.98)
+        inclusion = np.where(hard, 0.2, 0.02)
+        drawn = rng.random(10_000) < inclusion
+        rows = [row(bool(r), inclusion=float(p)) for r, p in zip(right[drawn], inclusion[drawn], strict=True)]
+        found = audit_accuracy(rows)
+        assert found is not None
+        estimates.append(found.value)
+        covered += found.low <= truth <= found.high
+    assert np.mean(estimates) == pytest.approx(truth, abs=3 * np.std(estimates) / sqrt(200))
+    assert covered >= 200 * 0.95 - 3 * sqrt(200 * 0.95 * 0.05), f"{covered} of 200 intervals hold the truth"
+
+
+def test_without_an_audit_row_nothing_is_claimed() -> None:
+    assert audit_accuracy([]) is None
+
+
+@given(share=st.floats(0, 1), rows=st.integers(1, 10_000))
+def test_an_interval_holds_its_value_and_stays_a_share(share: float, rows: int) -> None:
+    found = wilson(share, rows, rows=rows)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_the_mean_confidence_of_a_calibrated_model_is_its_accuracy() -> None:
+    rng = np.random.default_rng(2)
+    confidence = rng.uniform(0.3, 1.0, size=2000)
+    probabilities = np.stack([confidence, (1 - confidence) / 3, (1 - confidence) / 3, (1 - confidence) / 3], axis=1)
+    right = rng.random(2000) < confidence
+    found = estimated_accuracy(probabilities.astype(np.float32), 1.0)
+    assert found is not None
+    assert found.low <= right.mean() <= found.high
+
+
+def test_temperature_takes_back_what_an_overconfident_model_claims() -> None:
+    rows = draw(Source(), 500, np.random.default_rng(3))
+    sharpened = rows.probabilities.astype(np.float64) ** 3
+    sharpened /= sharpened.sum(axis=1, keepdims=True)
+    plain = estimated_accuracy(rows.probabilities, 1.0)
+    claimed = estimated_accuracy(sharpened.astype(np.float32), 1.0)
+    calibrated = estimated_accuracy(sharpened.astype(np.float32), 3.0)
+    assert plain is not None
+    assert claimed is not None
+    assert calibrated is not None
+    assert claimed.value > plain.value + 0.05
+    assert calibrated.value == pytest.approx(plain.value, abs=1e-3)
+
+
+def test_probabilities_that_vanished_in_half_precision_are_no_trouble() -> None:
+    found = estimated_accuracy(np.array([[1.0, 0.0, 0.0]], dtype=np.float32), 2.0)
+    assert found is not None
+    assert found.value == pytest.approx(1.0, abs=1e-3)
+    assert estimated_accuracy(np.zeros((0, 3), dtype=np.float32), 1.0) is None

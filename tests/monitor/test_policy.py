@@ -1,0 +1,148 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.accuracy import wilson
+from monitor.policy import Action, PolicyFacts, RetrainPolicy, decide_retrain
+
+NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+POLICY = RetrainPolicy()
+CALM = PolicyFacts(
+    drift_confirmed=False,
+    drifted=(),
+    validation=0.93,
+    labelled=None,
+    estimated=None,
+    estimated_before=0.91,
+    new_labels=600,
+    trained_at=NOW - timedelta(days=3),
+    last_run_at=NOW - timedelta(days=3),
+    open_run=None,
+)
+DRIFT = replace(CALM, drift_confirmed=True, drifted=("embedding",))
+
+shares = st.floats(0, 1)
+estimates = st.none() | st.builds(lambda share, rows: wilson(share, rows, rows=rows), shares, st.integers(1, 3000))
+facts_of_all_kinds = st.builds(
+    PolicyFacts,
+    drift_confirmed=st.booleans(),
+    drifted=st.just(("length",)),
+    validation=st.none() | shares,
+    labelled=estimates,
+    estimated=estimates,
+    estimated_before=st.none() | shares,
+    new_labels=st.integers(0, 1200),
+    trained_at=st.integers(0, 60).map(lambda days: NOW - timedelta(days=days)),
+    last_run_at=st.none() | st.integers(0, 72).map(lambda hours: NOW - timedelta(hours=hours)),
+    open_run=st.none() | st.just("r1"),
+    nothing_new_since_rejection=st.booleans(),
+)
+
+
+def test_a_calm_model_is_left_alone() -> None:
+    decision = decide_retrain(CALM, POLICY, NOW)
+    assert (decision.action, decision.reasons) == (Action.NONE, ())
+    assert decision.summary == "nothing calls for a run"
+
+
+def test_confirmed_drift_with_enough_labels_retrains() -> None:
+    decision = decide_retrain(DRIFT, POLICY, NOW)
+    assert decision.action is Action.RETRAIN
+    assert decision.summary == "retrain: drift confirmed (embedding); 600 new labelled rows"
+
+
+def test_what_is_missing_is_said() -> None:
+    decision = decide_retrain(replace(DRIFT, new_labels=132), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.NONE, ("labels",))
+    assert decision.summary == "not retrained: drift confirmed (embedding), but only 132 of 500 labelled rows are new"
+
+
+def test_an_open_run_and_the_cool_down_hold_the_next_one_back() -> None:
+    decision = decide_retrain(replace(DRIFT, open_run="r7"), POLICY, NOW)
+    assert decision.summary == "not retrained: drift confirmed (embedding), but run r7 is open"
+    decision = decide_retrain(replace(DRIFT, last_run_at=NOW - timedelta(hours=23)), POLICY, NOW)
+    assert decision.blockers == ("cooldown",)
+    assert decision.reasons[-1] == "the cool-down lasts until 2026-11-02 13:00 UTC"
+    assert decide_retrain(replace(DRIFT, last_run_at=NOW - timedelta(hours=24)), POLICY, NOW).action is Action.RETRAIN
+
+
+def test_the_same_labels_are_not_tried_again_after_the_gate_rejected_what_they_taught() -> None:
+    decision = decide_retrain(replace(DRIFT, nothing_new_since_rejection=True), POLICY, NOW)
+    assert decision.blockers == ("nothing_new",)
+
+
+def test_a_run_is_due_after_a_month_in_any_case() -> None:
+    month_old = replace(CALM, trained_at=NOW - timedelta(days=30))
+    decision = decide_retrain(month_old, POLICY, NOW)
+    assert (decision.action, decision.triggers) == (Action.RETRAIN, ("date",))
+    assert "30 days ago, one is due every 30 days" in decision.summary
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "falls"),
+    [
+        (0.87, 400, True),  # 6 % below, and surely below
+        (0.90, 4000, False),  # surely below, but only 3 %
+        (0.85, 12, False),  # 9 % below by a dozen labels: luck
+        (0.93, 400, False),
+    ],
+)
+def test_accuracy_calls_for_a_run_when_the_loss_is_large_and_real(value: float, rows: int, falls: bool) -> None:
+    decision = decide_retrain(replace(CALM, labelled=wilson(value, rows, rows=rows)), POLICY, NOW)
+    assert ("accuracy" in decision.triggers) == falls
+
+
+def test_an_alert_goes_out_below_90_percent_of_validation_even_when_nothing_can_be_trained() -> None:
+    low = replace(CALM, labelled=wilson(0.75, 200, rows=200), new_labels=200)
+    decision = decide_retrain(low, POLICY, NOW)
+    assert (decision.action, decision.alert) == (Action.ALERT, True)
+    assert decision.reasons[-1] == (
+        "labelled accuracy 0.750 (0.686 to 0.805, 200 rows) is below 90% of validation accuracy 0.930"
+    )
+
+
+def test_labels_are_believed_before_estimates() -> None:
+    unsure = replace(CALM, estimated=wilson(0.70, 500, rows=500))
+    assert decide_retrain(unsure, POLICY, NOW).action is Action.ALERT
+    assert decide_retrain(replace(unsure, labelled=wilson(0.93, 300, rows=300)), POLICY, NOW).action is Action.NONE
+
+
+def test_an_estimate_is_held_against_the_same_estimate_of_the_reference() -> None:
+    """A model that is never sure of itself is no news; one that grew unsure is."""
+    modest = replace(CALM, estimated=wilson(0.80, 500, rows=500), estimated_before=0.81)
+    assert decide_retrain(modest, POLICY, NOW).action is Action.NONE
+    grown_unsure = replace(modest, estimated_before=0.93)
+    assert decide_retrain(grown_unsure, POLICY, NOW).reasons == (
+        "estimated accuracy 0.800 (0.763 to 0.833, 500 rows) is below 90% of the 0.930 of the reference",
+    )
+
+
+@given(facts=facts_of_all_kinds)
+def test_a_run_needs_a_cause_labels_rest_and_no_run_before_it(facts: PolicyFacts) -> None:
+    decision = decide_retrain(facts, POLICY, NOW)
+    retrains = decision.action is Action.RETRAIN
+    if retrains:
+        assert decision.triggers
+        assert facts.new_labels >= POLICY.min_labels
+        assert facts.open_run is None
+        assert facts.last_run_at is None or NOW - facts.last_run_at >= POLICY.cooldown
+        assert not facts.nothing_new_since_rejection
+    assert retrains == bool(decision.triggers and not decision.blockers)
+    assert len(decision.reasons) == len(decision.triggers) + len(decision.blockers) + decision.alert
+    assert decision.summary
+
+
+@given(facts=facts_of_all_kinds)
+def test_an_estimate_alone_never_trains(facts: PolicyFacts) -> None:
+    without = decide_retrain(replace(facts, estimated=None), POLICY, NOW)
+    assert decide_retrain(facts, POLICY, NOW).triggers == without.triggers
+
+
+@given(facts=facts_of_all_kinds, more=st.integers(0, 500))
+def test_more_labels_never_hold_a_run_back(facts: PolicyFacts, more: int) -> None:
+    if decide_retrain(facts, POLICY, NOW).action is Action.RETRAIN:
+        richer = replace(facts, new_labels=facts.new_labels + more)
+        assert decide_retrain(richer, POLICY, NOW).action is Action.RETRAIN
