@@ -23,7 +23,7 @@ from engine.base import BaseSpec, Pooling, spec_from_json
 from store.bases import get_base
 from store.errors import AdapterRefused, BadInput
 from store.events import tell
-from store.versions import NewVersion, check_model_name, get_version, register_version
+from store.versions import NewVersion, check_name, get_version, register_version
 from store.versions import promote as promote_version
 from store.views import version_view
 
@@ -52,7 +52,7 @@ def import_(
 
     Only its config, its safetensors weights and its labels are taken over. What cannot be served is refused, and why.
     """
-    check_model_name(model)
+    check_name(model)
     if not folder.is_dir():
         raise BadInput(f"no folder {str(folder)!r}; name what PEFT's save_pretrained left")
     with open_parts(ctx) as parts, tempfile.TemporaryDirectory(prefix="driftgate-adapter-") as scratch:

@@ -15,7 +15,7 @@ from engine.base import BaseSpec, spec_from_json, spec_to_json
 from store.bases import add_base, get_base, list_bases
 from store.errors import BadInput
 from store.records import Base
-from store.versions import check_model_name
+from store.versions import check_name
 from store.views import base_view
 
 app = command_group()
@@ -41,7 +41,7 @@ def import_(
 ) -> None:
     """Export a backbone to ONNX with adapters as inputs, and register it."""
     require_extra("retrain")
-    check_model_name(name)
+    check_name(name, what="base")
     targets = tuple(target.strip() for target in lora_targets.split(",") if target.strip())
     if not targets:
         raise BadInput("--lora-targets names no layer; name at least one, for example: query,value")

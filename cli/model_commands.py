@@ -1,5 +1,6 @@
 """`driftgate model`: which version answers, how it came to that, and the levers."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -131,7 +132,7 @@ def _versions(view: dict[str, Any]) -> RenderableType:
                 v["evaluation"].get("accuracy"),
                 v["evaluation"].get("macro_f1"),
                 v["run"],
-                v["created_at"],
+                datetime.fromisoformat(v["created_at"]),
             )
             for v in view["versions"]
         ],

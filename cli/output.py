@@ -39,8 +39,13 @@ def show(result: Mapping[str, Any], *people: RenderableType, as_json: bool) -> N
         typer.echo(json.dumps(_plain(result), allow_nan=False))
     else:
         console = _console()
-        for part in people:
-            console.print(part)
+        with console.capture() as drawn:
+            for part in people:
+                console.print(part)
+        text = drawn.get()
+        if not sys.stdout.isatty():  # a table's cells are filled up with blanks, which nobody needs in a file
+            text = "".join(line.rstrip() + "\n" for line in text.splitlines())
+        typer.echo(text, nl=False)
     sys.stdout.flush()  # a reader that has gone is noticed here, where it is handled
 
 

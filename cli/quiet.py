@@ -1,6 +1,7 @@
 """Keeps the bars and remarks of the training libraries off the terminal: what we have to say there is enough."""
 
 import logging
+import warnings
 
 
 def quiet_libraries() -> None:
@@ -9,4 +10,5 @@ def quiet_libraries() -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -10,7 +10,7 @@ from cli.output import AsJson, cell, facts, show, table
 from cli.parts import open_parts
 from store.events import history
 from store.records import Run, RunMetric
-from store.runs import get_run, list_runs, run_metrics
+from store.runs import OPEN, get_run, list_runs, run_metrics
 from store.versions import get_deployment
 from store.views import run_view
 
@@ -39,7 +39,7 @@ def list_(
                         run.id,
                         run.model,
                         run.status,
-                        run.stage,
+                        run.stage if run.status in OPEN else None,
                         f"{run.progress:.0%}",
                         run.strategy,
                         run.version,
@@ -91,7 +91,7 @@ def compare(
         show(
             {
                 "runs": [run_view(run, metrics) for run, metrics in found],
-                "differs": [name for star, name, *_ in lines if star],
+                "differs": [name for star, name, *_ in lines if star == "*"],
             },
             table(("", "", *runs), lines),
             as_json=as_json,
@@ -118,7 +118,7 @@ def _compared(run: Run, metrics: Sequence[RunMetric]) -> dict[str, object]:
 
 def _line(name: str, columns: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     values = [column.get(name) for column in columns]
-    star = "*" if any(value != values[0] for value in values) else ""
+    star = "*" if any(value != values[0] for value in values) else " "
     return (star, name, *map(cell, values))
 
 

@@ -63,7 +63,7 @@ def train(
                 promote=promote,
                 progress=progress,
             )
-        show(result, facts(result), as_json=as_json)
+        show(result, facts({"run": result["run"], "model": result["model"], **result}), as_json=as_json)
         if promote:
             with parts.database.read() as session:
                 production = get_deployment(session, model).production

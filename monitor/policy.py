@@ -87,10 +87,10 @@ def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> 
     alert = accuracy_alert(facts, policy)
     if triggers and not blockers:
         action = Action.RETRAIN
-        summary = f"retrain: {_joined(triggers)}; {facts.new_labels} new labelled rows"
+        summary = f"{_joined(triggers)}; {facts.new_labels} new labelled rows"
     elif triggers:
         action = Action.ALERT if alert else Action.NONE
-        summary = f"not retrained: {_joined(triggers)}, but {_joined(blockers)}"
+        summary = f"{_joined(triggers)}, but {_joined(blockers)}"
     else:
         action = Action.ALERT if alert else Action.NONE
         summary = alert or "nothing calls for a run"

@@ -1,5 +1,6 @@
 """The monitor process: a metrics endpoint, a scheduler, and an end."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from store.logs import get_log
 from store.settings import Settings
 
 _log = get_log("monitor")
+logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that finds the one before still at work is no news
 
 
 def run_monitor(settings: Settings, *, once: bool, stop: threading.Event, clock: Clock = utc_now) -> list[CheckResult]:

@@ -15,13 +15,13 @@ def drift_line(before: Verdict | None, decision: DriftDecision) -> tuple[str, st
         case (Verdict.SUSPECTED, Verdict.SUSPECTED) | (Verdict.DRIFT, Verdict.DRIFT):
             return None
         case (_, Verdict.SUSPECTED):
-            return "drift_suspected", f"drift suspected: {decision.reason}"
+            return "drift_suspected", decision.reason
         case (_, Verdict.DRIFT):
-            return "drift_confirmed", f"drift confirmed: {decision.reason}"
+            return "drift_confirmed", decision.reason
         case (Verdict.DRIFT, _):
-            return "drift_over", f"drift is over: {decision.reason}"
+            return "drift_over", decision.reason
         case (Verdict.SUSPECTED, _):
-            return "drift_not_confirmed", f"suspected drift was not confirmed: {decision.reason}"
+            return "drift_not_confirmed", decision.reason
     return None
 
 

@@ -364,12 +364,14 @@ class _Reporter:
         self._progress = progress
         self._heartbeat = heartbeat
         self._last = float("-inf")
+        self._stage = run.stage
 
     def __call__(self, stage: str, share: float, **values: Any) -> None:
         self._heartbeat.check()
         self._progress(stage, share)
-        if not values and time.monotonic() - self._last < self._EVERY_S:
+        if not values and stage == self._stage and time.monotonic() - self._last < self._EVERY_S:
             return
+        self._stage = stage
         self._last = time.monotonic()
         with self._worker.database.write() as session:
             report_progress(session, self._run.id, owner=self._worker.owner, stage=stage, progress=share, values=values)

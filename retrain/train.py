@@ -3,8 +3,12 @@
 The working checkpoints lie in the run's own folder and are Trainer's; what leaves this module is safetensors in
 PEFT's format. AdamW with its own learning rate for the head, linear warm-up and decay, gradient clipping, batches of
 similar length, a checkpoint an epoch, early stopping, and the epoch with the lowest validation loss kept.
+A checkpoint counts only once its list of files was written: Trainer fills the folder under its final name, and would
+go on from half of one.
 """
 
+import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging as transformers_logging
 
 from engine.adapter import CONFIG_FILE, LABELS_FILE, WEIGHTS_FILE, AdapterLabels, read_labels
@@ -89,6 +93,7 @@ def train_adapter(
         report_to="none",
         seed=plan.seed,
         data_seed=plan.seed,
+        restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=False,
@@ -100,15 +105,29 @@ def train_adapter(
         train_dataset=dataset,
         eval_dataset=_encode(backbone, spec, validation, labels),
         compute_metrics=_accuracy,
-        callbacks=[_Progress(on_step), EarlyStoppingCallback(plan.patience)],
+        callbacks=[_Progress(on_step), _SealCheckpoints(), EarlyStoppingCallback(plan.patience)],
         optimizers=(_optimizer(model, plan), None),
     )
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None
+    last = last_whole_checkpoint(Path(arguments.output_dir))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Trainer's own workings; our callers cannot act on them
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return Trained(_save(model, spec, labels, work), int(trainable), int(total))
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder` that was written to its end and not begun to be deleted; None without one."""
+    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_whole(path)]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        sizes = json.loads((checkpoint / _SEAL).read_text())
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except FileNotFoundError:
+        return False
 
 
 def _continue_from(model: Any, start: Path, labels: Sequence[str]) -> None:
@@ -187,6 +206,21 @@ def _save(model: Any, spec: BaseSpec, labels: Sequence[str], work: Path) -> Path
     (incoming / LABELS_FILE).write_text(own.as_json())
     incoming.rename(folder)
     return folder
+
+
+_SEAL = "complete.json"
+"""In a checkpoint, written last: the size of each of its files, by path."""
+
+
+class _SealCheckpoints(TrainerCallback):
+    """Says of a checkpoint that all of it is there."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        incoming = folder / f"{_SEAL}.incoming"
+        incoming.write_text(json.dumps({str(path.relative_to(folder)): path.stat().st_size for path in files}))
+        os.replace(incoming, folder / _SEAL)
 
 
 class _Progress(TrainerCallback):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -20,14 +21,14 @@ from store.artifacts import ArtifactStore, open_artifacts
 from store.bases import get_base
 from store.clock import Clock, utc_now
 from store.database import Database, open_database
-from store.errors import Broken, Conflict, DriftgateError
+from store.errors import BadInput, Broken, Conflict, DriftgateError
 from store.feedback import last_feedback_seq
 from store.ids import new_id
 from store.logs import get_log
 from store.records import Deployment
 from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run
 from store.settings import Settings
-from store.versions import check_model_name, get_version
+from store.versions import check_name, get_version
 
 _log = get_log("worker")
 
@@ -41,7 +42,7 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
     metrics = WorkerMetrics(registry)
     server = None
     if not once:
-        server, _ = start_http_server(settings.worker_port, addr=settings.host, registry=registry)
+        server = _serve_metrics(settings, registry)
     owner = name_owner(clock)
     try:
         while not stop.is_set():
@@ -55,6 +56,17 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
         if server is not None:
             server.shutdown()
         database.close()
+
+
+def _serve_metrics(settings: Settings, registry: CollectorRegistry) -> WSGIServer:
+    try:
+        server, _ = start_http_server(settings.worker_port, addr=settings.host, registry=registry)
+    except OSError as error:
+        raise BadInput(
+            f"cannot listen on {settings.host}:{settings.worker_port} for metrics: {error.strerror}; "
+            "set DRIFTGATE_WORKER_PORT to a free port"
+        ) from error
+    return server
 
 
 def train_now(
@@ -81,7 +93,7 @@ def train_now(
     from retrain.execute import Worker, execute_run
 
     calm_threads()
-    check_model_name(model)
+    check_name(model)
     with database.read() as session:
         spec = spec_from_json(get_base(session, base).spec)
         until = last_feedback_seq(session, model)

@@ -2,10 +2,11 @@
 
 import asyncio
 import ipaddress
+import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -70,7 +71,7 @@ async def _serve(settings: Settings, *, insecure: bool) -> None:
             )
         with bind(settings.host, settings.port) as listening:
             await parts.router.refresh()
-            server = uvicorn.Server(
+            server = _Server(
                 uvicorn.Config(
                     create_app(parts),
                     log_config=None,
@@ -79,7 +80,7 @@ async def _serve(settings: Settings, *, insecure: bool) -> None:
                 )
             )
             host, port = listening.getsockname()[:2]
-            _log.info("listening", url=f"http://{host}:{port}", models=len(parts.router.complaints) or None)
+            _log.info("listening", url=f"http://{host}:{port}", models=parts.router.models)
             async with asyncio.TaskGroup() as tasks:
                 # A bug in any of these ends the process: a server that silently records nothing is worse than none.
                 writer = tasks.create_task(parts.recorder.run(), name="recorder")
@@ -89,6 +90,21 @@ async def _serve(settings: Settings, *, insecure: bool) -> None:
                 await parts.recorder.drain(timeout_s=settings.drain_timeout_s)
                 for task in (writer, follower, keeper):
                     task.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a signal again once it has served; the buffers that are still to be written would be lost."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
 
 
 async def _follow_keys(parts: Parts) -> None:

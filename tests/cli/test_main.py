@@ -175,7 +175,7 @@ def test_the_extras_are_those_of_the_package():
     declared = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra, packages in EXTRAS.items():
         names = {line.partition(">")[0].partition("=")[0].partition("[")[0] for line in declared[extra]}
-        assert set(packages) == names
+        assert set(packages) == names - {"driftgate"}  # an extra may stand on other extras
 
 
 def test_version_is_printed():

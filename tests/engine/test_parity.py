@@ -1,7 +1,6 @@
 """What we serve is what PEFT computes."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,9 @@ def mixed_texts(count: int, *, longest: int) -> list[str]:
 
 
 @pytest.fixture(params=["minilm", "tiny"])
-def base(request: pytest.FixtureRequest) -> Iterator[ImportedBase]:
-    yield request.getfixturevalue(request.param)
+def base(request: pytest.FixtureRequest) -> ImportedBase:
+    imported: ImportedBase = request.getfixturevalue(request.param)
+    return imported
 
 
 def test_three_adapters_mixed_in_one_batch_agree_with_peft(base: ImportedBase, make_adapter: MakeAdapter) -> None:

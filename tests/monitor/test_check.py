@@ -48,7 +48,7 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
         (run,) = list_runs(session)
     assert (run.id, run.model, run.base, run.strategy) == (third.run, "tickets", "minilm", "lora")
     assert run.parameters == {"feedback_until": 400}
-    assert run.cause.startswith("retrain: drift confirmed (")
+    assert run.cause.startswith("drift confirmed (")
 
     world.clock.advance(hours=1)
     world.answer(200, DRIFTED, audit=0.1, labelled=True)

@@ -51,18 +51,18 @@ def test_a_calm_model_is_left_alone() -> None:
 def test_confirmed_drift_with_enough_labels_retrains() -> None:
     decision = decide_retrain(DRIFT, POLICY, NOW)
     assert decision.action is Action.RETRAIN
-    assert decision.summary == "retrain: drift confirmed (embedding); 600 new labelled rows"
+    assert decision.summary == "drift confirmed (embedding); 600 new labelled rows"
 
 
 def test_what_is_missing_is_said() -> None:
     decision = decide_retrain(replace(DRIFT, new_labels=132), POLICY, NOW)
     assert (decision.action, decision.blockers) == (Action.NONE, ("labels",))
-    assert decision.summary == "not retrained: drift confirmed (embedding), but only 132 of 500 labelled rows are new"
+    assert decision.summary == "drift confirmed (embedding), but only 132 of 500 labelled rows are new"
 
 
 def test_an_open_run_and_the_cool_down_hold_the_next_one_back() -> None:
     decision = decide_retrain(replace(DRIFT, open_run="r7"), POLICY, NOW)
-    assert decision.summary == "not retrained: drift confirmed (embedding), but run r7 is open"
+    assert decision.summary == "drift confirmed (embedding), but run r7 is open"
     decision = decide_retrain(replace(DRIFT, last_run_at=NOW - timedelta(hours=23)), POLICY, NOW)
     assert decision.blockers == ("cooldown",)
     assert decision.reasons[-1] == "the cool-down lasts until 2026-11-02 13:00 UTC"

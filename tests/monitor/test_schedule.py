@@ -11,6 +11,7 @@ from monitor.metrics import MonitorMetrics
 from monitor.schedule import Pulse, Watch, check_due
 from store.database import Database
 from store.records import Version
+from store.runs import NewRun, enqueue_run
 from store.settings import Settings
 from tests.monitor.conftest import MakeWorld, World
 from tests.monitor.traffic import DRIFTED
@@ -99,6 +100,22 @@ def test_the_labels_that_a_run_waited_for_wake_the_monitor(make_world: MakeWorld
     world.answer(1, version=2, labelled=True)
     (woken,) = watching.tick()
     assert woken.run is not None
+
+
+def test_labels_that_came_during_the_cool_down_wake_the_monitor_once(make_world: MakeWorld) -> None:
+    world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
+    world.deploy()
+    watching = watch(world)
+    world.answer(200, DRIFTED)
+    watching.tick()
+    with world.parts.database.write() as session:
+        run = enqueue_run(session, NewRun("tickets", "minilm", "by hand", "lora", {}), by="ann", now=world.clock())
+        run.status, run.ended_at = "failed", world.clock()
+    world.answer(90, DRIFTED, labelled=True)
+    world.answer(10, version=2, labelled=True)
+    (woken,) = watching.tick()
+    assert (woken.check, woken.policy.blockers) == (None, ("cooldown",))
+    assert watching.tick() == []
 
 
 def test_one_broken_model_does_not_keep_another_from_being_checked(make_world: MakeWorld) -> None:
