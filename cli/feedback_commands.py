@@ -42,7 +42,7 @@ def import_(
             verdicts = check_rows(file, rows, _checker(session, by or person()))
         added = 0
         with parts.database.write() as session:
-            for verdict in verdicts:
+            for verdict in _news(session, verdicts):
                 _, is_new = add_feedback(session, verdict, now=parts.clock())
                 added += is_new
         known = len(verdicts) - added
@@ -103,9 +103,18 @@ def _checker(session: Session, by: str) -> Callable[[RawRow], NewFeedback]:
             input=text,
             comment=body.comment,
             by=body.by,
+            origin=body.origin,
         )
 
     return check
+
+
+def _news(session: Session, verdicts: list[NewFeedback]) -> list[NewFeedback]:
+    """Those that say something else than what counts already: an export that comes back unchanged adds nothing."""
+    told = {
+        row.prediction_id: row.label for model in {v.model for v in verdicts} for row in labelled_rows(session, model)
+    }
+    return [v for v in verdicts if v.label is None or told.get(v.prediction_id) != v.label]
 
 
 def _require_version(session: Session, model: str, version: int) -> None:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from store.errors import BadInput
 
-FIELDS = ("prediction_id", "label", "correct", "input", "comment", "by")
-EXPORTED = ("model", "version", "text", "predicted", "origin", "inclusion", "at")
+FIELDS = ("prediction_id", "label", "correct", "input", "comment", "by", "origin")
+EXPORTED = ("model", "version", "text", "predicted", "inclusion", "at")
 """Columns of our own export that say nothing new; only `text` is used, for a prediction that was not recorded."""
 _SHOWN_ERRORS = 20
 

@@ -5,11 +5,12 @@ part and why. Weights are safetensors only.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ _DESCRIPTIVE = frozenset(  # these say how an adapter was made and change nothin
         *("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"),  # packed
     }
 )
+_LABEL_LETTERS = 200
+_NO_LABEL = frozenset(["\x00", *map(chr, range(0xD800, 0xE000))])  # neither UTF-8 nor PostgreSQL could hold them
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
 
@@ -65,17 +68,25 @@ def read_labels(folder: Path) -> AdapterLabels:
     own = folder / LABELS_FILE
     if own.exists():
         data = _read_json(own)
-        if not isinstance(data.get("labels"), list) or not all(isinstance(x, str) for x in data["labels"]):
+        labels, pooling, base = data.get("labels"), data.get("pooling"), data.get("base_sha256")
+        if not _are_strings(labels) or not _are_strings([x for x in (pooling, base) if x is not None]):
             raise AdapterRefused(f'{own} must look like {{"labels": ["billing", "refund"], "pooling": "mean"}}')
-        return AdapterLabels(tuple(data["labels"]), data.get("pooling"), data.get("base_sha256"))
+        return AdapterLabels(tuple(labels), pooling, base)
     config = folder / "config.json"
     if config.exists() and "id2label" in (data := _read_json(config)):
-        by_id = {int(k): str(v) for k, v in data["id2label"].items()}
-        return AdapterLabels(tuple(by_id[i] for i in sorted(by_id)))
+        by_id = data["id2label"] if isinstance(data["id2label"], dict) else {}
+        names = [by_id.get(str(i)) for i in range(len(by_id))]
+        if not _are_strings(names):
+            raise AdapterRefused(f'id2label of {config} must look like {{"0": "billing", "1": "refund"}}')
+        return AdapterLabels(tuple(str(name) for name in names))
     raise AdapterRefused(
         f"adapter {folder.name!r} does not name its labels; put a {LABELS_FILE} beside its weights, in the order of "
         'the head\'s rows: {"labels": ["billing", "refund"], "pooling": "mean"}'
     )
+
+
+def _are_strings(values: object) -> TypeGuard[list[str]]:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def read_adapter(folder: Path, spec: BaseSpec, *, assume_base: bool = False) -> PackedAdapter:
@@ -95,8 +106,8 @@ def read_adapter(folder: Path, spec: BaseSpec, *, assume_base: bool = False) -> 
 
     packed = {key: np.zeros(shape[1:], np.float32) for key, shape in bank_shapes(spec, 1).items()}
     indices = {layer.name: i for i, layer in enumerate(spec.layers)}
-    halves: dict[str, set[str]] = {}
-    rank = 1
+    halves: dict[str, dict[str, int]] = {}
+    head: set[str] = set()
     for key, value in weights.items():
         if not np.isfinite(value).all():
             raise AdapterRefused(f"adapter {name!r}: tensor {key!r} holds NaN or infinite values")
@@ -104,29 +115,42 @@ def read_adapter(folder: Path, spec: BaseSpec, *, assume_base: bool = False) -> 
         module, _, parameter = path.rpartition(".")
         if module.split(".")[0] in _HEADS:
             _pack_head(name, module, parameter, value, len(labels.labels), spec, packed)
+            if parameter in head:
+                raise AdapterRefused(f"adapter {name!r} has two heads; {key!r} is one too many")
+            head.add(parameter)
             continue
         module, _, half = module.rpartition(".")
         if parameter != "weight" or half not in ("lora_A", "lora_B"):
             raise AdapterRefused(f"adapter {name!r}: tensor {key!r} is neither LoRA nor a classification head")
         layer = _find_layer(name, module, indices)
-        halves.setdefault(layer, set()).add(half)
-        rank = max(rank, _pack_half(name, config, layer, half, value, spec, indices[layer], packed))
+        found = halves.setdefault(layer, {})
+        if half in found:
+            raise AdapterRefused(f"adapter {name!r}: layer {layer!r} has {half} twice, the second time as {key!r}")
+        found[half] = _pack_half(name, config, module, half, value, spec, indices[layer], packed)
     for layer, found in halves.items():
         if len(found) != 2:
-            raise AdapterRefused(f"adapter {name!r}: layer {layer!r} has only {found.pop()}, its other half is missing")
-    if not any(key.removeprefix("base_model.model.").split(".")[0] in _HEADS for key in weights):
+            raise AdapterRefused(f"adapter {name!r}: layer {layer!r} has only {next(iter(found))}, not its other half")
+        if found["lora_A"] != found["lora_B"]:
+            raise AdapterRefused(
+                f"adapter {name!r}: lora_A of layer {layer!r} has rank {found['lora_A']}, its lora_B {found['lora_B']}"
+            )
+    if "weight" not in head:
         raise AdapterRefused(
             f"adapter {name!r} has no classification head; save it with task_type SEQ_CLS or "
             "modules_to_save=['classifier']"
         )
-    return PackedAdapter(labels=labels.labels, rank=rank, arrays=packed)
+    ranks = [rank for found in halves.values() for rank in found.values()]
+    return PackedAdapter(labels=labels.labels, rank=max(ranks, default=1), arrays=packed)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return cast(dict[str, Any], json.loads(path.read_text("utf-8")))
-    except (ValueError, OSError) as error:
+        data = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
         raise AdapterRefused(f"{path} is not readable JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise AdapterRefused(f"{path} must hold one JSON object")
+    return data
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -190,6 +214,12 @@ def _check_method(name: str, config: dict[str, Any]) -> None:
 def _check_labels(name: str, labels: tuple[str, ...], spec: BaseSpec) -> None:
     if len(labels) < 2:
         raise AdapterRefused(f"adapter {name!r} has {len(labels)} label(s); a classifier needs at least 2")
+    for label in labels:
+        if not 0 < len(label) <= _LABEL_LETTERS or not _NO_LABEL.isdisjoint(label):
+            raise AdapterRefused(
+                f"adapter {name!r} has label {label[:60]!r}; a label has 1 to {_LABEL_LETTERS} letters, "
+                "no NUL and no lone surrogate"
+            )
     if len(set(labels)) != len(labels):
         twice = next(x for x in labels if labels.count(x) > 1)
         raise AdapterRefused(f"adapter {name!r} names label {twice!r} twice")
@@ -220,7 +250,8 @@ def _to_float32(name: str, key: str, entry: dict[str, Any]) -> NDArray[np.float3
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if kind not in kinds:
         raise AdapterRefused(f"adapter {name!r}: tensor {key!r} has type {kind}; float weights only")
-    return np.frombuffer(data, kinds[kind]).astype(np.float32).reshape(shape)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        return np.frombuffer(data, kinds[kind]).astype(np.float32).reshape(shape)
 
 
 def _find_layer(name: str, module: str, indices: Mapping[str, int]) -> str:
@@ -239,7 +270,7 @@ def _find_layer(name: str, module: str, indices: Mapping[str, int]) -> str:
 def _pack_half(
     name: str,
     config: dict[str, Any],
-    layer: str,
+    module: str,
     half: str,
     value: NDArray[np.float32],
     spec: BaseSpec,
@@ -248,11 +279,11 @@ def _pack_half(
 ) -> int:
     """Copy A or B of one layer into its padded place; returns the rank. B carries the scale."""
     target = spec.layers[index]
-    rank = int(value.shape[0] if half == "lora_A" else value.shape[-1])
+    rank = int((0, *value.shape)[1 if half == "lora_A" else -1])
     expected = (rank, target.d_in) if half == "lora_A" else (target.d_out, rank)
-    if value.shape != expected:
+    if value.shape != expected or rank == 0:
         raise AdapterRefused(
-            f"adapter {name!r}: {half} of {layer!r} has shape {value.shape}, "
+            f"adapter {name!r}: {half} of {module!r} has shape {value.shape}, "
             f"base {spec.name!r} needs {'[r, ' + str(target.d_in) if half == 'lora_A' else f'[{target.d_out}, r'}]"
         )
     if rank > spec.max_rank:
@@ -263,8 +294,12 @@ def _pack_half(
     if half == "lora_A":
         packed[f"lora_a_{index}"][:, :rank] = value.T
         return rank
-    alpha = _pattern(config.get("alpha_pattern"), layer, config.get("lora_alpha", 8))
-    packed[f"lora_b_{index}"][:rank] = value.T * lora_scale(alpha, rank, rslora=bool(config.get("use_rslora")))
+    alpha = _alpha(name, config, module)
+    scale = lora_scale(alpha, rank, rslora=bool(config.get("use_rslora")))
+    scaled = value.T.astype(np.float64) * scale
+    if np.abs(scaled).max() > np.finfo(np.float32).max:
+        raise AdapterRefused(f"adapter {name!r}: lora_B of {module!r} times {scale:g} is too large for float32")
+    packed[f"lora_b_{index}"][:rank] = scaled
     return rank
 
 
@@ -273,12 +308,18 @@ def lora_scale(alpha: float, rank: int, *, rslora: bool) -> float:
     return alpha / (sqrt(rank) if rslora else rank)
 
 
-def _pattern(patterns: Mapping[str, float] | None, layer: str, default: float) -> float:
-    """PEFT's per-layer override: a pattern names the end of the layer's path."""
-    for pattern, value in (patterns or {}).items():
-        if layer == pattern or layer.endswith("." + pattern):
-            return value
-    return default
+def _alpha(name: str, config: dict[str, Any], module: str) -> float:
+    """lora_alpha, or PEFT's override for this module: the first pattern, a regular expression, that its path ends in
+    (peft.utils.other.get_pattern_key)."""
+    patterns = config.get("alpha_pattern") or {}
+    try:
+        override = next((v for k, v in patterns.items() if re.match(rf"(.*\.)?({k})$", module)), None)
+    except (re.error, AttributeError) as error:
+        raise AdapterRefused(f"adapter {name!r}: alpha_pattern {patterns!r} cannot be used: {error}") from None
+    alpha = config.get("lora_alpha", 8) if override is None else override
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not isfinite(alpha):
+        raise AdapterRefused(f"adapter {name!r}: the alpha of {module!r} is {alpha!r}, it must be a finite number")
+    return alpha
 
 
 def _pack_head(
@@ -292,6 +333,8 @@ def _pack_head(
 ) -> None:
     if module not in _HEADS:
         raise AdapterRefused(f"adapter {name!r} has a head of several layers ({module!r}); only one linear layer")
+    if parameter not in ("weight", "bias"):
+        raise AdapterRefused(f"adapter {name!r}: {parameter!r} is no part of a linear head")
     expected = (labels, spec.hidden) if parameter == "weight" else (labels,)
     if value.shape != expected:
         raise AdapterRefused(

@@ -73,8 +73,13 @@ class AdapterBank:
             if key in self._resident:
                 return
             slot = self._take_slot()
-        for name, values in adapter.arrays.items():
-            self.arrays[name][slot] = values
+        try:
+            for name, values in adapter.arrays.items():
+                self.arrays[name][slot] = values
+        except (KeyError, ValueError):  # made for another base
+            with self._lock:
+                self._free.append(slot)
+            raise
         with self._lock:
             if key in self._resident:  # loaded by somebody else meanwhile
                 self._free.append(slot)

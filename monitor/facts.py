@@ -21,6 +21,8 @@ class StoredFacts:
 
     labelled: Estimate | None
     new_labels: int
+    new_audit_labels: int
+    can_build_on: bool
     feedback_until: int
     """Highest Feedback.seq so far: where the snapshot of a run that is asked for now closes."""
     trained_at: datetime
@@ -45,6 +47,8 @@ class StoredFacts:
             estimated=estimated,
             estimated_before=estimated_before,
             new_labels=self.new_labels,
+            new_audit_labels=self.new_audit_labels,
+            can_build_on=self.can_build_on,
             trained_at=self.trained_at,
             last_run_at=None if self.run is None else (self.run.ended_at or self.run.created_at),
             open_run=self.run.id if self.run is not None and self.run.status in OPEN else None,
@@ -62,6 +66,8 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
     return StoredFacts(
         labelled=audit_accuracy(own_audit[-settings.window_rows :]),
         new_labels=len(rows),
+        new_audit_labels=sum(row.origin == "audit" for row in rows),
+        can_build_on=version.snapshot is not None,
         feedback_until=until,
         trained_at=max(version.created_at, judged_at or version.created_at),
         run=run,
@@ -83,6 +89,7 @@ def new_labelled_rows(session: Session, version: Version) -> list[LabelledRow]:
 def policy_from(settings: Settings) -> RetrainPolicy:
     return RetrainPolicy(
         min_labels=settings.retrain_min_labels,
+        min_audit_labels=settings.retrain_min_audit_labels,
         cooldown=timedelta(seconds=settings.retrain_cooldown_s),
         accuracy_drop=settings.retrain_accuracy_drop,
         every=timedelta(days=settings.retrain_every_days),

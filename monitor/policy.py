@@ -22,6 +22,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RetrainPolicy:
     min_labels: int = 500
+    min_audit_labels: int = 200
+    """New audit rows without which the gate could not judge: 15 % of them are its test rows, and it wants 30."""
     cooldown: timedelta = timedelta(days=1)
     accuracy_drop: float = 0.05
     """Relative loss against validation accuracy that calls for a run."""
@@ -47,11 +49,15 @@ class PolicyFacts:
     """What the same estimate says of the reference: calibration is never perfect, so like is compared with like."""
     new_labels: int
     """Labelled rows that came after the snapshot of the version closed."""
+    new_audit_labels: int
+    """Those of them that were drawn at random: only they can show the gate that a candidate is better."""
     trained_at: datetime
     """When the version was made, or a later run had its verdict."""
     last_run_at: datetime | None
     """When the newest run of the model was asked for or, if it ended, ended."""
     open_run: str | None
+    can_build_on: bool = True
+    """Whether the version has a snapshot; one that was imported as an adapter has none."""
     nothing_new_since_rejection: bool = False
     """The newest run was rejected by the gate, and not one label came since."""
 
@@ -64,7 +70,7 @@ class PolicyDecision:
     triggers: tuple[str, ...]
     """What calls for a run: drift, accuracy, date."""
     blockers: tuple[str, ...]
-    """What stands in the way: labels, cooldown, open_run, nothing_new; looked at only if something calls."""
+    """What stands in the way: no_snapshot, open_run, cooldown, labels, audit, nothing_new."""
     reasons: tuple[str, ...]
     """One phrase for each trigger, each blocker and the alert, in this order."""
     summary: str
@@ -83,7 +89,7 @@ class PolicyDecision:
 
 def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> PolicyDecision:
     triggers = _triggers(facts, policy, now)
-    blockers = _blockers(facts, policy, now) if triggers else {}
+    blockers = _blockers(facts, policy, now, improve="drift" in triggers or "accuracy" in triggers) if triggers else {}
     alert = accuracy_alert(facts, policy)
     if triggers and not blockers:
         action = Action.RETRAIN
@@ -143,14 +149,21 @@ def _accuracy_fell(facts: PolicyFacts, policy: RetrainPolicy) -> bool:
     return facts.labelled.value <= line and facts.labelled.high < facts.validation
 
 
-def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[str, str]:
+def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime, *, improve: bool) -> dict[str, str]:
+    """improve: whether the gate will ask the candidate to be better on new audit rows; not if the date alone calls."""
     found = {}
+    if not facts.can_build_on:
+        found["no_snapshot"] = "the version was imported and has no training data to build on"
     if facts.open_run is not None:
         found["open_run"] = f"run {facts.open_run} is open"
     elif facts.last_run_at is not None and now - facts.last_run_at < policy.cooldown:
         found["cooldown"] = f"the cool-down lasts until {facts.last_run_at + policy.cooldown:%Y-%m-%d %H:%M} UTC"
     if facts.new_labels < policy.min_labels:
         found["labels"] = f"only {facts.new_labels} of {policy.min_labels} labelled rows are new"
+    elif improve and facts.new_audit_labels < policy.min_audit_labels:
+        found["audit"] = (
+            f"only {facts.new_audit_labels} of {policy.min_audit_labels} audit rows to judge by are labelled"
+        )
     elif facts.nothing_new_since_rejection:
         found["nothing_new"] = "the last run was rejected and no label came since"
     return found

@@ -135,7 +135,8 @@ def record_check(
         tell(session, model, kind, message, by="monitor", now=now, version=number, check=check_id)
     run = None
     if policy.action is Action.RETRAIN:
-        parameters = {"feedback_until": seen.facts.feedback_until}
+        improve = list(policy.triggers) != ["date"]
+        parameters = {"feedback_until": seen.facts.feedback_until, "requires_improvement": improve}
         new = NewRun(model, seen.base, cause=policy.summary, strategy="lora", parameters=parameters)
         run = enqueue_run(session, new, by="monitor", now=now).id
     result = result_of(seen, computed, policy, check=check_id, run=run, at=now)

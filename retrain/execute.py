@@ -11,13 +11,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version as installed_version
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from engine.adapter import read_adapter
+from safetensors import safe_open
+
+from engine.adapter import WEIGHTS_FILE, read_adapter
 from engine.base import BaseSpec, read_spec
 from retrain.dataset import Row
 from retrain.evaluate import Evaluation, evaluate, hold_out
@@ -32,7 +35,7 @@ from store.errors import Broken, Conflict, DriftgateError, Refused
 from store.feedback import labelled_rows, last_feedback_seq
 from store.records import Deployment, Run, Snapshot, Version
 from store.reference import save_reference
-from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, renew_lease, report_progress
+from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run, renew_lease, report_progress
 from store.settings import Settings
 from store.snapshots import get_snapshot
 from store.versions import NewVersion, get_adapter, get_version, promote, register_version
@@ -53,6 +56,13 @@ class Worker:
     artifacts: ArtifactStore
     clock: Clock
     owner: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Once set, a run is handed back at the next step."""
+
+
+class Stopping(Conflict):
+    kind = "stopping"
+    title = "The worker stops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +79,17 @@ class _Data:
 def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
     """Carry a claimed run to its end; returns what `train --json` prints.
 
-    Raises LeaseLost when another worker took over. Any DriftgateError ends the run as failed and is raised again.
+    Raises LeaseLost when another worker took over, Stopping when this one was told to stop. Any DriftgateError ends the run as failed and is raised again.
     """
     started = time.monotonic()
     with _Heartbeat(worker, run.id) as heartbeat:
         try:
             outcome = _carry_through(worker, run, progress, heartbeat)
         except LeaseLost:
+            raise
+        except Stopping:
+            with worker.database.write() as session:
+                release_run(session, run.id, owner=worker.owner, now=worker.clock())
             raise
         except DriftgateError as error:
             _fail(worker, run, str(error))
@@ -103,7 +117,8 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
         seed=0,
     )
     report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=_environment(plan))
-    adapter, sizes = _train(worker, run, spec, plan, data, work, report)
+    adapter = _train(worker, run, spec, plan, data, work, report)
+    trainable = _count_parameters(adapter)
 
     report("evaluation", _TRAINING_SHARE[1])
     evaluation = evaluate(
@@ -123,7 +138,8 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     return {
         "version": version,
         "strategy": plan.strategy,
-        **sizes,
+        "trainable_parameters": trainable,
+        "total_parameters": spec.parameters + trainable,
         "accuracy": evaluation.summary["accuracy"],
         "macro_f1": evaluation.summary["macro_f1"],
         "outcome": verdict.outcome,
@@ -180,7 +196,8 @@ def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
 
 def _train(
     worker: Worker, run: Run, spec: BaseSpec, plan: TrainingPlan, data: _Data, work: Path, report: "_Reporter"
-) -> tuple[Path, dict[str, int]]:
+) -> Path:
+    """The finished adapter's folder; trained, or found finished by a worker that was killed later."""
     from retrain.train import train_adapter  # torch is loaded only by a process that trains
 
     rows = data.rows
@@ -191,9 +208,7 @@ def _train(
         raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
     finished = work / "adapter"
     if finished.is_dir():
-        read_adapter(finished, spec, assume_base=True)
-        size = int(run.evaluation.get("trainable_parameters", 0))
-        return finished, {"trainable_parameters": size, "total_parameters": spec.parameters}
+        return finished
     first, last = _TRAINING_SHARE
 
     def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
@@ -202,7 +217,7 @@ def _train(
             with worker.database.write() as session:
                 add_metrics(session, run.id, step, figures)
 
-    trained = train_adapter(
+    return train_adapter(
         worker.artifacts.fetch(spec.backbone_artifact),
         spec,
         plan,
@@ -213,8 +228,12 @@ def _train(
         work=work,
         on_step=on_step,
     )
-    sizes = {"trainable_parameters": trained.trainable_parameters, "total_parameters": trained.total_parameters}
-    return trained.folder, sizes
+
+
+def _count_parameters(adapter: Path) -> int:
+    """Numbers in the adapter: LoRA matrices and head, which is all that was trained."""
+    with safe_open(adapter / WEIGHTS_FILE, framework="numpy") as tensors:
+        return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no iterator
 
 
 def _conclude(
@@ -368,6 +387,8 @@ class _Reporter:
 
     def __call__(self, stage: str, share: float, **values: Any) -> None:
         self._heartbeat.check()
+        if self._worker.stop.is_set():
+            raise Stopping(f"run {self._run.id} is handed back in stage {stage!r}; a worker will carry it on")
         self._progress(stage, share)
         if not values and stage == self._stage and time.monotonic() - self._last < self._EVERY_S:
             return

@@ -16,7 +16,7 @@ FEW_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Learning rates were tried on MiniLM and CLINC150; docs/decisions/0004 has the figures."""
+    """Learning rates were tried on MiniLM and CLINC150; docs/decisions/0003 has the figures."""
 
     strategy: str
     targets: tuple[str, ...]

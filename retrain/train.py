@@ -12,7 +12,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,6 @@ OnStep = Callable[[int, float, Mapping[str, float]], None]
 """Called with the step, the share done (0 to 1) and the figures logged at this step; may raise to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    folder: Path
-    """adapter_config.json, adapter_model.safetensors and labels.json."""
-    trainable_parameters: int
-    total_parameters: int
-
-
 def train_adapter(
     backbone: Path,
     spec: BaseSpec,
@@ -57,11 +48,12 @@ def train_adapter(
     start: Path | None,
     work: Path,
     on_step: OnStep,
-) -> Trained:
+) -> Path:
     """Train on `train`, choose the epoch on `validation`; goes on from the last checkpoint in `work` if there is one.
 
     backbone: folder with config.json and model.safetensors. labels: the adapter's classes, in order.
     start: an adapter to start from where its layers fit, the production version's as a rule; None starts afresh.
+    Returns a folder with adapter_config.json, adapter_model.safetensors and labels.json.
     """
     set_seed(plan.seed)
     transformers_logging.set_verbosity_error()
@@ -70,7 +62,6 @@ def train_adapter(
     model.peft_config["default"].base_model_name_or_path = spec.source
     if start is not None:
         _continue_from(model, start, labels)
-    trainable, total = model.get_nb_trainable_parameters()
     dataset = _encode(backbone, spec, train, labels)
     arguments = TrainingArguments(
         output_dir=str(work / "checkpoints"),
@@ -113,7 +104,7 @@ def train_adapter(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Trainer's own workings; our callers cannot act on them
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return Trained(_save(model, spec, labels, work), int(trainable), int(total))
+    return _save(model, spec, labels, work)
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

@@ -46,7 +46,7 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
     owner = name_owner(clock)
     try:
         while not stop.is_set():
-            worked = _work_once(settings, database, artifacts, owner, metrics, clock)
+            worked = _work_once(settings, database, artifacts, owner, metrics, clock, stop)
             if worked:
                 continue
             if once:
@@ -158,6 +158,7 @@ def _work_once(
     owner: str,
     metrics: WorkerMetrics,
     clock: Clock,
+    stop: threading.Event,
 ) -> bool:
     """Take and carry out one run; whether there was one."""
     try:
@@ -174,18 +175,21 @@ def _work_once(
         return False
     if run is None:
         return False
-    from retrain.execute import Worker, execute_run  # a worker that has nothing to do stays small
+    from retrain.execute import Stopping, Worker, execute_run  # a worker that has nothing to do stays small
 
     started = time.monotonic()
     _log.info("run_claimed", run=run.id, model=run.model, stage=run.stage)
     outcome = "failed"
     try:
-        result = execute_run(Worker(settings, database, artifacts, clock, owner), run, lambda stage, share: None)
+        result = execute_run(Worker(settings, database, artifacts, clock, owner, stop), run, lambda stage, share: None)
         outcome = "succeeded" if result["outcome"] == "promote" else "rejected"
         _log.info("run_ended", run=run.id, model=run.model, outcome=outcome, version=result["version"])
     except LeaseLost as error:
         _log.error("lease_lost", run=run.id, detail=str(error))
         return True
+    except Stopping as error:
+        _log.info("run_handed_back", run=run.id, detail=str(error))
+        return False
     except DriftgateError as error:
         _log.error("run_failed", run=run.id, model=run.model, detail=str(error))
     metrics.runs.labels(model=run.model, outcome=outcome).inc()

@@ -1,6 +1,7 @@
 """From texts to recorded answers: the one path that /v1 and /v2 share."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from typing import Any
 from engine.classification import Answer, classify
 from engine.modality import EncodedRow
 from engine.sketch import pack_floats
+from server.batching import RowResult
 from server.parts import Parts
 from server.recording import decide_recording, lottery
 from server.routing import Target
-from store.errors import BadInput
+from store.errors import BadInput, DeadlinePassed
 from store.ids import new_id
 from store.predictions import NewPrediction
 
 _LABELS_IN_METRICS = 200
+_PREDICTION_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9]{1,9}):[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +52,15 @@ async def answer_texts(
     tags: Mapping[str, str],
     request_id: str,
 ) -> tuple[Target, list[Answered]]:
-    """Answer and record `texts`. Raises the errors of routing, encoding and batching."""
+    """Answer and record `texts`. Raises DeadlinePassed and the errors of routing, encoding and batching."""
     started = time.perf_counter()
-    settings = parts.settings
-    check_texts(texts, limit=settings.max_inputs)
-    target = await parts.router.target(model, version)
-    engine = target.runtime.engine
-    loop = asyncio.get_running_loop()
-    rows = await loop.run_in_executor(parts.tokenizing, lambda: engine.modality.encode(texts, truncate=truncate))
-    slot = await parts.router.lease(target)
-    results = await target.runtime.batcher.submit(
-        rows,
-        slot,
-        lambda: engine.bank.release(target.key),
-        deadline_s=settings.request_timeout_s - (time.perf_counter() - started),
-    )
+    limit_s = parts.settings.request_timeout_s
+    check_texts(texts, limit=parts.settings.max_inputs)
+    try:
+        async with asyncio.timeout(limit_s):
+            target, rows, results = await _run(parts, texts, model=model, version=version, truncate=truncate)
+    except TimeoutError:
+        raise DeadlinePassed(f"no answer within {limit_s:g} s; the request was given up") from None
     latency_s = time.perf_counter() - started
     answered = []
     for text, row, result in zip(texts, rows, results, strict=True):
@@ -75,6 +72,18 @@ async def answer_texts(
     return target, answered
 
 
+async def _run(
+    parts: Parts, texts: Sequence[str], *, model: str, version: int | None, truncate: bool
+) -> tuple[Target, list[EncodedRow], list[RowResult]]:
+    target = await parts.router.target(model, version)
+    engine = target.runtime.engine
+    loop = asyncio.get_running_loop()
+    rows = await loop.run_in_executor(parts.tokenizing, lambda: engine.modality.encode(texts, truncate=truncate))
+    slot = await parts.router.lease(target)
+    results = await target.runtime.batcher.submit(rows, slot, lambda: engine.bank.release(target.key))
+    return target, rows, results
+
+
 def prediction_id(target: Target, parts: Parts) -> str:
     """`model:version:uuid7`: whoever holds an id can say what answered, recorded or not."""
     return f"{target.served.model}:{target.served.version}:{new_id(parts.clock())}"
@@ -82,14 +91,13 @@ def prediction_id(target: Target, parts: Parts) -> str:
 
 def parse_prediction_id(value: str) -> tuple[str, int]:
     """Model and version that gave an answer. Raises BadInput for what was never an id of ours."""
-    model, _, rest = value.partition(":")
-    version, _, unique = rest.partition(":")
-    if not model or not version.isdigit() or len(version) > 9 or len(unique) != 32:
+    parsed = _PREDICTION_ID.fullmatch(value)
+    if parsed is None:
         raise BadInput(
             f"prediction_id: {value[:60]!r} is no prediction id; ids look like tickets:3:0193...",
             where="/prediction_id",
         )
-    return model, int(version)
+    return parsed[1], int(parsed[2])
 
 
 def _prediction(

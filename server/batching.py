@@ -1,7 +1,8 @@
 """Continuous, length-aware batching: as soon as the engine is free it takes the oldest row and its nearest in length.
 
 The queue belongs to the batcher and is bounded in tokens; a full queue refuses with Busy (429). Rows of one request
-are queued one by one, so they pack with the rows of others. Rows whose caller has given up leave the queue.
+are queued one by one, so they pack with the rows of others. Rows whose caller has given up (was cancelled, by its
+deadline or because nobody listens any more) leave the queue.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from engine.engine import BatchResult, Engine
 from engine.modality import EncodedRow
 from engine.packing import plan_batch
 from server.metrics import ServerMetrics
-from store.errors import Busy, DeadlinePassed
+from store.errors import Busy
 from store.logs import get_log
 
 PLAN_AHEAD_ROWS = 512
@@ -76,12 +77,10 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    async def submit(
-        self, rows: Sequence[EncodedRow], slot: int, release: Callable[[], None], *, deadline_s: float
-    ) -> list[RowResult]:
+    async def submit(self, rows: Sequence[EncodedRow], slot: int, release: Callable[[], None]) -> list[RowResult]:
         """Results in the order of `rows`. `release` ends the lease on `slot` and is called once, whatever happens.
 
-        deadline_s: seconds from now. Raises Busy when the queue is full, DeadlinePassed.
+        Raises Busy when the queue is full.
         """
         loop = asyncio.get_running_loop()
         request = _Request(len(rows), release)
@@ -93,10 +92,7 @@ class Batcher:
             release()
             raise
         try:
-            async with asyncio.timeout(deadline_s):
-                return await asyncio.gather(*(job.done for job in jobs))
-        except TimeoutError:
-            raise DeadlinePassed(f"no answer within {deadline_s:g} s; the request was given up") from None
+            return await asyncio.gather(*(job.done for job in jobs))
         finally:
             self._withdraw(jobs)
 

@@ -3,25 +3,48 @@
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from starlette.requests import ClientDisconnect
 
-from server.problems import TooLarge
+from server.problems import CallerGone, TooLarge
 from store.errors import BadInput, Malformed
 
 M = TypeVar("M", bound=BaseModel)
 
 
+T = TypeVar("T")
+
+
+def without_nul(value: T) -> T:
+    """A validator for text that goes into the store: PostgreSQL cannot hold a NUL."""
+    if isinstance(value, str) and "\x00" in value:
+        raise PydanticCustomError("nul", "holds a NUL character; remove it")
+    return value
+
+
+class StoredBody(BaseModel):
+    """A body whose texts go into the store as they are."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    _no_nul = field_validator("*")(without_nul)
+
+
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The raw body. Raises TooLarge before more than `limit_bytes` are held."""
+    """The raw body. Raises TooLarge before more than `limit_bytes` are held, CallerGone if the rest never comes."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isdecimal() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit_bytes:
+                raise _too_large(limit_bytes)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise CallerGone("the caller left before its request was complete") from None
     return b"".join(chunks)
 
 
@@ -40,9 +63,20 @@ def parse_body(model: type[M], raw: bytes) -> M:
 
 def describe_body(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI says of a body that is read by `parse_body`."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    schema = model.model_json_schema()
+    whole = _inlined(schema, schema.pop("$defs", {}))
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": whole}}}}
+
+
+def _inlined(part: Any, definitions: dict[str, Any]) -> Any:
+    """`part` of a schema with each reference replaced by what it names: an OpenAPI page has no place for `$defs`."""
+    if isinstance(part, list):
+        return [_inlined(item, definitions) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in part.items()}
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

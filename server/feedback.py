@@ -1,13 +1,13 @@
 """POST /v1/feedback: acknowledged only once it is durable."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from server.answering import parse_prediction_id
-from server.bodies import describe_body, parse_body, read_body
+from server.bodies import StoredBody, describe_body, parse_body, read_body
 from server.parts import Parts, parts_of
 from server.security import needs
 from store.errors import BadInput
@@ -18,15 +18,16 @@ from store.versions import get_version
 router = APIRouter(tags=["feedback"])
 
 
-class FeedbackBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class FeedbackBody(StoredBody):
     prediction_id: str = Field(min_length=1, max_length=200, description="The id that came with the answer")
     label: str | None = Field(None, min_length=1, max_length=200, description="The right label; may be a new one")
     correct: bool | None = Field(None, description="Whether the answer was right, where the label is not known")
     input: str | None = Field(None, min_length=1, max_length=100_000, description="The text, if it was not recorded")
     comment: str | None = Field(None, max_length=4_000)
     by: str = Field("anonymous", min_length=1, max_length=128, description="Who says so")
+    origin: Literal["flagged", "audit"] = Field(
+        "flagged", description="audit: the label is given whatever the answer was, as a review or ground truth is"
+    )
 
 
 @router.post(
@@ -42,9 +43,6 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
     body = parse_body(FeedbackBody, await read_body(request, parts.settings.max_body_bytes))
     if body.label is None and body.correct is None:
         raise BadInput("say the right 'label', or whether the answer was 'correct'", where="/label")
-    for name in ("label", "input", "comment"):
-        if "\x00" in (getattr(body, name) or ""):
-            raise BadInput(f"{name}: holds a NUL character; remove it", where=f"/{name}")
     feedback_id, is_new, model = await asyncio.to_thread(_store, parts, body)
     if is_new:
         verdict = "label" if body.label is not None else ("right" if body.correct else "wrong")
@@ -56,10 +54,10 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
 
 def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
     model, version = parse_prediction_id(body.prediction_id)
-    pending = parts.recorder.pending(body.prediction_id) is not None
+    pending = parts.recorder.pending(body.prediction_id)
     with parts.database.read() as session:
         get_version(session, model, version)
-        recorded = pending or get_prediction(session, body.prediction_id) is not None
+        recorded = pending is not None or get_prediction(session, body.prediction_id) is not None
     if not recorded and body.input is None:
         raise BadInput(
             f"prediction {body.prediction_id} was not recorded, so its text is not known here; "
@@ -72,9 +70,10 @@ def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
         version=version,
         label=body.label,
         correct=body.correct,
-        input=body.input,
+        input=body.input or (pending.input if pending else None),  # a kill may still take the buffered row
         comment=body.comment,
         by=body.by,
+        origin=body.origin,
     )
     with parts.database.write() as session:
         feedback_id, is_new = add_feedback(session, new, now=parts.clock())

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from server.answering import Answered, answer_texts
 from server.bodies import describe_body, parse_body, read_body
+from server.callers import unless_gone
 from server.parts import parts_of
 from server.problems import status_of
 from server.routing import Target
@@ -36,7 +37,7 @@ class InputTensor(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: str
-    shape: list[Annotated[int, Field(ge=0)]]
+    shape: list[Annotated[int, Field(ge=0, lt=2**31)]]
     datatype: str
     data: Annotated[list[str], BeforeValidator(_flat)]
 
@@ -109,7 +110,7 @@ async def infer(model: str, request: Request, version: str | None = None) -> dic
     try:
         body = parse_body(InferBody, await read_body(request, parts.settings.max_body_bytes))
         wanted = _wanted(body)
-        target, answered = await answer_texts(
+        answering = answer_texts(
             parts,
             _texts(body),
             model=model,
@@ -118,12 +119,13 @@ async def infer(model: str, request: Request, version: str | None = None) -> dic
             tags={},
             request_id=request.state.request_id,
         )
+        target, answered = await unless_gone(request, answering)
         served, code = str(target.served.version), 200
     except DriftgateError as error:
         code = status_of(type(error))
         raise
     finally:
-        known = model if code != 404 else "unknown"
+        known = model if parts.router.knows(model) else "unknown"
         parts.metrics.requests.labels(model=known, version=served, code=str(code)).inc()
     answer: dict[str, Any] = {
         "model_name": model,
@@ -138,7 +140,7 @@ async def infer(model: str, request: Request, version: str | None = None) -> dic
 def _number(model: str, version: str | None) -> int | None:
     if version is None:
         return None
-    if not version.isdigit() or len(version) > 9:
+    if not (version.isascii() and version.isdecimal()) or len(version) > 9:
         raise NotFound(f"no version {version[:40]!r} of model {model!r}; versions are whole numbers")
     return int(version)
 
@@ -150,13 +152,11 @@ def _texts(body: InferBody) -> list[str]:
     tensor = body.inputs[0]
     if tensor.datatype != "BYTES":
         raise BadInput(f"inputs/text: datatype must be BYTES, got {tensor.datatype}")
-    elements = 1
-    for size in tensor.shape:
-        elements *= size
-    if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-        raise BadInput(f"inputs/text: shape must be [n] or [n, 1], got {tensor.shape}")
-    if elements != len(tensor.data):
-        raise BadInput(f"inputs/text: shape {tensor.shape} asks for {elements} elements, data has {len(tensor.data)}")
+    if len(tensor.shape) != 1 and tensor.shape[1:] != [1]:
+        dimensions = "x".join(map(str, tensor.shape[:8])) or "none"
+        raise BadInput(f"inputs/text: shape must be [n] or [n, 1], the dimensions are {dimensions}")
+    if tensor.shape[0] != len(tensor.data):
+        raise BadInput(f"inputs/text: shape asks for {tensor.shape[0]} elements, data has {len(tensor.data)}")
     return tensor.data
 
 
@@ -164,7 +164,9 @@ def _wanted(body: InferBody) -> Sequence[str]:
     wanted = [output.name for output in body.outputs] if body.outputs else list(OUTPUTS)
     for name in wanted:
         if name not in OUTPUTS:
-            raise BadInput(f"outputs: no output {name!r}; there are {', '.join(OUTPUTS)}")
+            raise BadInput(f"outputs: no output {name[:60]!r}; there are {', '.join(OUTPUTS)}")
+    if len(set(wanted)) != len(wanted):
+        raise BadInput("outputs: each output can be asked for once")
     return wanted
 
 

@@ -1,16 +1,20 @@
 """What there is to know about models, versions and runs, and the two levers: promote and roll back."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from sqlalchemy.orm import Session
 
-from server.bodies import describe_body, parse_body, read_body
+from server.bodies import StoredBody, describe_body, parse_body, read_body
 from server.parts import parts_of
 from server.security import needs
 from store import views
 from store.checks import last_checks
 from store.events import history
+from store.records import Deployment
 from store.runs import get_run, run_metrics
 from store.versions import get_deployment, list_models, promote, rollback
 
@@ -20,9 +24,7 @@ ANY_KEY = [needs(None)]
 ADMIN = [needs("admin")]
 
 
-class LeverBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class LeverBody(StoredBody):
     reason: str = Field("asked for through the API", min_length=1, max_length=1000)
     by: str = Field("admin", min_length=1, max_length=128)
 
@@ -66,13 +68,11 @@ def one_run(run: str, request: Request) -> dict[str, Any]:
     summary="Put a version into production",
 )
 async def promote_version(model: str, version: int, request: Request) -> dict[str, Any]:
-    parts = parts_of(request)
-    body = parse_body(LeverBody, await read_body(request, parts.settings.max_body_bytes) or b"{}")
-    with parts.database.write() as session:
-        row = promote(session, model, version, by=body.by, reason=body.reason, now=parts.clock())
-        view = views.deployment_view(row)
-    await parts.router.refresh()
-    return view
+    now = parts_of(request).clock()
+    body = await _lever(request)
+    return await _pull(
+        request, lambda session: promote(session, model, version, by=body.by, reason=body.reason, now=now)
+    )
 
 
 @router.post(
@@ -82,9 +82,23 @@ async def promote_version(model: str, version: int, request: Request) -> dict[st
     summary="Return to the production version before",
 )
 async def roll_back(model: str, request: Request) -> dict[str, Any]:
+    now = parts_of(request).clock()
+    body = await _lever(request)
+    return await _pull(request, lambda session: rollback(session, model, by=body.by, reason=body.reason, now=now))
+
+
+async def _lever(request: Request) -> LeverBody:
+    return parse_body(LeverBody, await read_body(request, parts_of(request).settings.max_body_bytes) or b"{}")
+
+
+async def _pull(request: Request, change: Callable[[Session], Deployment]) -> dict[str, Any]:
+    """Change a deployment off the event loop, which goes on answering, and serve what it says."""
     parts = parts_of(request)
-    body = parse_body(LeverBody, await read_body(request, parts.settings.max_body_bytes) or b"{}")
-    with parts.database.write() as session:
-        view = views.deployment_view(rollback(session, model, by=body.by, reason=body.reason, now=parts.clock()))
+
+    def write() -> dict[str, Any]:
+        with parts.database.write() as session:
+            return views.deployment_view(change(session))
+
+    view = await asyncio.to_thread(write)
     await parts.router.refresh()
     return view

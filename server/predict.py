@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from server.answering import answer_texts
-from server.bodies import describe_body, parse_body, read_body
+from server.bodies import describe_body, parse_body, read_body, without_nul
+from server.callers import unless_gone
 from server.parts import parts_of
 from server.problems import status_of
 from server.security import needs
@@ -14,7 +15,7 @@ from store.errors import DriftgateError
 
 router = APIRouter(tags=["predict"])
 
-Tag = Annotated[str, StringConstraints(max_length=128)]
+Tag = Annotated[str, StringConstraints(max_length=128), AfterValidator(without_nul)]
 
 
 class PredictBody(BaseModel):
@@ -43,7 +44,7 @@ async def predict(model: str, request: Request) -> dict[str, Any]:
     code = 500
     try:
         body = parse_body(PredictBody, await read_body(request, parts.settings.max_body_bytes))
-        target, answered = await answer_texts(
+        answering = answer_texts(
             parts,
             body.inputs,
             model=model,
@@ -52,12 +53,13 @@ async def predict(model: str, request: Request) -> dict[str, Any]:
             tags=body.tags,
             request_id=request.state.request_id,
         )
+        target, answered = await unless_gone(request, answering)
         version, code = str(target.served.version), 200
     except DriftgateError as error:
         code = status_of(type(error))
         raise
     finally:
-        known = model if code != 404 else "unknown"
+        known = model if parts.router.knows(model) else "unknown"
         parts.metrics.requests.labels(model=known, version=version, code=str(code)).inc()
     labels = target.served.labels
     predictions: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -34,6 +35,13 @@ class Forbidden(DriftgateError):
     title = "Key lacks the scope"
 
 
+class CallerGone(DriftgateError):
+    """Nobody reads this answer; the status is for our own metrics."""
+
+    kind = "caller-gone"
+    title = "Caller gone"
+
+
 STATUS: dict[type[DriftgateError], int] = {
     TooLarge: 413,
     Malformed: 400,
@@ -45,6 +53,7 @@ STATUS: dict[type[DriftgateError], int] = {
     Conflict: 409,
     Busy: 429,
     DeadlinePassed: 504,
+    CallerGone: 499,
     Broken: 503,
 }
 """By family; a subclass without a row of its own has its family's status."""
@@ -79,6 +88,13 @@ def install_problem_handlers(app: FastAPI) -> None:
             response.headers["WWW-Authenticate"] = 'Basic realm="driftgate: the key is the password", charset="UTF-8"'
         return response
 
+    @app.exception_handler(RequestValidationError)
+    async def as_bad_parameter(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = "/".join(str(part) for part in first["loc"])
+        detail = f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"
+        return problem(request, 422, BadInput.title, detail, kind=BadInput.kind, where=where)
+
     @app.exception_handler(HTTPException)
     async def as_http_problem(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} {request.url.path}: {error.detail}; the API is described at /docs"
@@ -88,5 +104,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def as_bug(request: Request, error: Exception) -> Response:
-        # Starlette hands the exception on to the server, which logs it once with its trace.
-        return problem(request, 500, "Internal error", "this is a bug; the log has the details", kind="internal")
+        # Starlette hands the exception on to the server, which logs it once with its trace. This handler stands
+        # outside of all middleware, so it names the request itself.
+        response = problem(request, 500, "Internal error", "this is a bug; the log has the details", kind="internal")
+        response.headers["X-Request-ID"] = getattr(request.state, "request_id", "")
+        return response

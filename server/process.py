@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -38,13 +38,16 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)
     metrics = ServerMetrics(registry)
-    database = open_database(settings)
-    artifacts = open_artifacts(settings)
-    keys = KeyRing(database)
-    keys.refresh()
-    router = Router(settings, database, artifacts, metrics)
-    tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-    try:
+    with ExitStack() as opened:
+        database = open_database(settings)
+        opened.callback(database.close)
+        artifacts = open_artifacts(settings)
+        keys = KeyRing(database)
+        keys.refresh()
+        tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        opened.callback(tokenizing.shutdown)
+        router = Router(settings, database, artifacts, metrics)
+        opened.callback(router.close)
         yield Parts(
             settings=settings,
             database=database,
@@ -56,40 +59,39 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             tokenizing=tokenizing,
             clock=utc_now,
         )
-    finally:
-        router.close()
-        tokenizing.shutdown()
-        database.close()
 
 
 async def _serve(settings: Settings, *, insecure: bool) -> None:
     async with open_parts(settings) as parts:
-        if parts.keys.empty and not insecure and not _is_loopback(settings.host):
+        if not parts.keys.needed and not insecure and not _is_loopback(settings.host):
             raise Refused(
                 f"binding to {settings.host} would let anybody in: there is no API key yet; make one with "
                 "`driftgate keys create --scope predict,feedback`, or say --insecure"
             )
         with bind(settings.host, settings.port) as listening:
-            await parts.router.refresh()
-            server = _Server(
-                uvicorn.Config(
-                    create_app(parts),
-                    log_config=None,
-                    access_log=False,
-                    timeout_graceful_shutdown=int(settings.drain_timeout_s) or 1,
-                )
-            )
-            host, port = listening.getsockname()[:2]
-            _log.info("listening", url=f"http://{host}:{port}", models=parts.router.models)
-            async with asyncio.TaskGroup() as tasks:
-                # A bug in any of these ends the process: a server that silently records nothing is worse than none.
-                writer = tasks.create_task(parts.recorder.run(), name="recorder")
-                follower = tasks.create_task(parts.router.run(), name="router")
-                keeper = tasks.create_task(_follow_keys(parts), name="keys")
-                await server.serve(sockets=[listening])
-                await parts.recorder.drain(timeout_s=settings.drain_timeout_s)
-                for task in (writer, follower, keeper):
-                    task.cancel()
+            await serve_on(listening, parts, _Server(server_config(parts)))
+
+
+def server_config(parts: Parts) -> uvicorn.Config:
+    drain_s = max(1, int(parts.settings.drain_timeout_s))
+    return uvicorn.Config(create_app(parts), log_config=None, access_log=False, timeout_graceful_shutdown=drain_s)
+
+
+async def serve_on(listening: socket.socket, parts: Parts, server: uvicorn.Server) -> None:
+    """Answer until `server` is told to exit, then write what is left."""
+    await parts.router.refresh()
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    _log.info("listening", url=f"http://{shown}:{port}", models=parts.router.models)
+    async with asyncio.TaskGroup() as tasks:
+        # A bug in any of these ends the process: a server that silently records nothing is worse than none.
+        writer = tasks.create_task(parts.recorder.run(), name="recorder")
+        follower = tasks.create_task(parts.router.run(), name="router")
+        keeper = tasks.create_task(_follow_keys(parts), name="keys")
+        await server.serve(sockets=[listening])
+        await parts.recorder.drain(timeout_s=parts.settings.drain_timeout_s)
+        for task in (writer, follower, keeper):
+            task.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -69,6 +69,9 @@ class Router:
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._refreshing = asyncio.Lock()
         self._complaints: dict[str, str] = {}
+        self._followed: set[str] = set()
+        """Models of which a deployment was loaded: they answer, whatever is wrong with a newer one."""
+        self._store_complaint: str | None = None
         self._looked = False
         self._opening = threading.Lock()
         """Held while a base is loaded, so that it is loaded once."""
@@ -81,7 +84,7 @@ class Router:
         server, and all its other models, out of service. `complaints` tells of it.
         """
         alive = all(runtime.batcher.alive for runtime in self._runtimes.values())
-        return self._looked and alive and not (self._complaints.keys() - self._answering())
+        return self._looked and alive and not (self._complaints.keys() - self._followed)
 
     @property
     def models(self) -> list[str]:
@@ -89,8 +92,12 @@ class Router:
 
     @property
     def complaints(self) -> dict[str, str]:
-        """By model, why its newest deployment is not served."""
-        return dict(self._complaints)
+        """By model, why its newest deployment is not served; under `store`, why deployments cannot be read."""
+        store = {"store": self._store_complaint} if self._store_complaint else {}
+        return {**self._complaints, **store}
+
+    def knows(self, model: str) -> bool:
+        return model in self._routes
 
     def route(self, model: str) -> Route:
         """Raises NotFound with the nearest names."""
@@ -103,13 +110,13 @@ class Router:
         """The version to ask; the production version where none is named. Raises NotFound, NotReady, Refused."""
         route = self.route(model)
         number = route.production if version is None else version
+        if version is None and model in self._complaints and (number is None or model not in self._followed):
+            raise NotReady(f"the production version of {model!r} is not loaded: {self._complaints[model]}")
         if number is None:
             raise NotFound(f"model {model!r} has no production version yet; promote one, or name a version")
         known = self._targets.get((model, number))
         if known is not None:
             return known
-        if version is None:
-            raise NotReady(f"version {number} of {model!r} is not loaded: {self._complaints.get(model, 'starting')}")
         return await asyncio.to_thread(self._resolve, model, number)
 
     async def lease(self, target: Target) -> int:
@@ -136,12 +143,11 @@ class Router:
             try:
                 found = await asyncio.to_thread(self._read_routes)
             except StoreUnavailable as error:
-                if "store" not in self._complaints:
+                if self._store_complaint is None:
                     _log.error("deployments_unreadable", detail=str(error))
-                if not self._looked:
-                    self._complaints["store"] = str(error)
+                self._store_complaint = str(error)
                 return
-            self._complaints.pop("store", None)
+            self._store_complaint = None
             for route in found:
                 known = self._routes.get(route.model)
                 if known is None or known.revision != route.revision or route.model in self._complaints:
@@ -166,19 +172,14 @@ class Router:
             self._routes.setdefault(route.model, route)
             return
         self._complaints.pop(route.model, None)
+        self._followed.add(route.model)
         self._routes[route.model] = route
+        for key in [k for k in self._targets if k[0] == route.model and k[1] not in wanted]:
+            del self._targets[key]  # it may have been archived; whoever asks for it makes us look
         self._pin(self._routes.values())
         self._metrics.rollout_stage.labels(model=route.model).set(_STAGES.get(route.stage, 0))
         self._metrics.rollout_traffic_ratio.labels(model=route.model).set(route.traffic_share)
         _log.info("deployment_served", model=route.model, revision=route.revision, production=route.production)
-
-    def _answering(self) -> set[str]:
-        """Models that answer, whatever is wrong with their newest deployment."""
-        return {
-            route.model
-            for route in self._routes.values()
-            if route.production is not None and (route.model, route.production) in self._targets
-        }
 
     def _pin(self, current: Iterable[Route]) -> None:
         """Production, candidate and the way back are never evicted."""

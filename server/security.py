@@ -1,36 +1,38 @@
 """API keys at the door: hashed, scoped, refreshed from the store."""
 
 import base64
-import binascii
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.params import Depends as Dependency
 
 from server.problems import Forbidden, Unauthorized
 from store.database import Database
-from store.keys import digest_key, valid_keys
+from store.keys import any_key_made, digest_key, valid_keys
 
 
 class KeyRing:
-    """The keys in force. While there is none, loopback callers need none."""
+    """The keys in force. Until the first one is made callers need none; revoking the last one opens no door."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._scopes: Mapping[str, frozenset[str]] = {}
+        self._needed = False
 
     def refresh(self) -> None:
         """Read the keys anew. Raises StoreUnavailable, and the old ones stay in force."""
         with self._database.read() as session:
             self._scopes = valid_keys(session)
+            self._needed = bool(self._scopes) or any_key_made(session)
 
     @property
-    def empty(self) -> bool:
-        return not self._scopes
+    def needed(self) -> bool:
+        return self._needed
 
     def check(self, secret: str | None, scope: str | None) -> None:
         """scope: the one needed, or None for any valid key. Raises Unauthorized or Forbidden."""
-        if self.empty:
+        if not self.needed:
             return
         if secret is None:
             raise Unauthorized("send a key as 'Authorization: Bearer dg_...'; make one with: driftgate keys create")
@@ -51,15 +53,26 @@ def key_of(request: Request) -> str | None:
     if kind.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8 in it
             return ""
     return None
+
+
+def refuse_foreign_page(request: Request) -> None:
+    """A browser names the page that a POST comes from; another site's page must not act with this person's key.
+
+    Raises Forbidden. Clients that are no browsers send no Origin (RFC 6454, section 7.3).
+    """
+    origin = request.headers.get("origin")
+    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Forbidden(f"a page of {origin[:100]} may not send this; requests must come from this server's own pages")
 
 
 def needs(scope: str | None) -> Dependency:
     """A route dependency: `dependencies=[needs("admin")]`."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:  # not in a worker thread: it never waits
+        refuse_foreign_page(request)
         request.app.state.parts.keys.check(key_of(request), scope)
 
     return Dependency(check)

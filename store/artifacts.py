@@ -8,6 +8,7 @@ reads a byte, so neither a half-written nor a damaged artifact is ever loaded.
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from store.settings import Settings
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
+_PASSWORD = re.compile(r"://[^/@]*@")
 
 
 class ArtifactStore:
@@ -28,7 +30,8 @@ class ArtifactStore:
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise BadInput(f"DRIFTGATE_ARTIFACTS_URL {url!r} cannot be opened: {error}") from None
+            shown = _PASSWORD.sub("://***@", url)
+            raise BadInput(f"DRIFTGATE_ARTIFACTS_URL {shown!r} cannot be opened: {error}") from None
         self._root = PurePosixPath(root)
         self._cache = cache
         self._local = isinstance(self._fs, LocalFileSystem)
@@ -45,13 +48,25 @@ class ArtifactStore:
                 self._put_local(key, folder, manifest)
             else:
                 self._put_remote(key, folder, manifest)
-        except OSError as error:
+        except Exception as error:  # every file system brings errors of its own; those of S3 are no OSError
             raise StoreUnavailable(f"cannot write artifact {key} under {self._root}: {error}") from error
         return key
 
     def fetch(self, key: str) -> Path:
         """A local folder with the verified files of `key`. Raises ArtifactCorrupt or StoreUnavailable."""
-        local = Path(self._root) / key if self._local else self._download(key)
+        if self._local:
+            local = Path(self._root) / key
+            _verify(key, local)
+            return local
+        local = self._cache / key
+        if local.exists():
+            try:
+                _verify(key, local)
+            except ArtifactCorrupt:  # only our copy may be damaged
+                shutil.rmtree(local)
+            else:
+                return local
+        self._download(key, local)
         _verify(key, local)
         return local
 
@@ -89,10 +104,7 @@ class ArtifactStore:
             self._fs.put_file(str(source), str(target / source.name))
         self._fs.pipe_file(str(target / MANIFEST), manifest)
 
-    def _download(self, key: str) -> Path:
-        local = self._cache / key
-        if local.exists():
-            return local
+    def _download(self, key: str, local: Path) -> None:
         incoming = self._cache / ".incoming" / uuid.uuid4().hex
         incoming.mkdir(parents=True)
         try:
@@ -101,8 +113,10 @@ class ArtifactStore:
             for name in json.loads(manifest)["files"]:
                 self._fs.get_file(str(self._root / key / name), str(incoming / name))
         except FileNotFoundError as error:
+            shutil.rmtree(incoming)
             raise ArtifactCorrupt(f"artifact {key} is missing from {self._root}: {error}") from error
-        except OSError as error:
+        except Exception as error:  # every file system brings errors of its own; those of S3 are no OSError
+            shutil.rmtree(incoming)
             raise StoreUnavailable(f"cannot read artifact {key} from {self._root}: {error}") from error
         local.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -111,7 +125,6 @@ class ArtifactStore:
             shutil.rmtree(incoming)
             if not local.exists():
                 raise
-        return local
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
@@ -149,6 +162,8 @@ def _verify(key: str, folder: Path) -> None:
                 )
     except FileNotFoundError as error:
         raise ArtifactCorrupt(f"artifact {key}: {error.filename} is missing; {advice}") from error
+    except OSError as error:
+        raise StoreUnavailable(f"cannot read artifact {key} in {folder}: {error.strerror}") from error
 
 
 def _sync(path: Path) -> None:

@@ -7,14 +7,25 @@ was told is stored survives `kill -9` and power loss (https://sqlite.org/pragma.
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Insert, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session
 
 from store.errors import BadInput, SchemaMismatch, StoreUnavailable
 from store.migrations import SCHEMA_HEAD, SCHEMA_REVISIONS
@@ -30,6 +41,7 @@ class Database:
         self.url = url
         try:
             self._engine = _make_engine(url)
+            self._reading = self._engine.execution_options(**_read_options(url))
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadInput(
                 f"no driver for database {make_url(url).render_as_string()!r}: {error}; "
@@ -43,7 +55,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Raises StoreUnavailable."""
-        with _translated(self.url), Session(self._engine, expire_on_commit=False) as session:
+        with _translated(self.url), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -98,22 +110,44 @@ def open_database(settings: Settings) -> Database:
 
     Raises StoreUnavailable, SchemaMismatch, BadInput.
     """
-    if not settings.embedded:
+    with ExitStack() as undo:
         database = Database(settings.database)
-        database.require_schema()
-        return database
+        undo.callback(database.close)
+        if settings.embedded:
+            with _migrating(settings.home):
+                database.upgrade()
+        else:
+            database.require_schema()
+        undo.pop_all()
+    return database
+
+
+@contextmanager
+def _migrating(home: Path) -> Iterator[None]:
+    """One process at a time: three may start at the same moment. Makes the folder if there is none."""
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with (settings.home / "migrate.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # three processes may start at the same moment
-            database = Database(settings.database)
-            database.upgrade()
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "migrate.lock").open("w")
     except OSError as error:
         raise StoreUnavailable(
-            f"cannot write to DRIFTGATE_HOME {str(settings.home)!r}: {error.strerror}; "
+            f"cannot write to DRIFTGATE_HOME {str(home)!r}: {error.strerror}; "
             "make the folder writable or name another one"
         ) from error
-    return database
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def insert_missing(session: Session, record: type[DeclarativeBase], *, key: str) -> Insert:
+    """An INSERT that passes over rows whose unique `key` is there already."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(record).on_conflict_do_nothing(index_elements=[key])
+    return sqlite.insert(record).on_conflict_do_nothing(index_elements=[key])
+
+
+def _read_options(url: str) -> dict[str, str]:
+    """On SQLite a transaction reads one state by itself; on PostgreSQL only from this level on."""
+    return {"isolation_level": "REPEATABLE READ"} if make_url(url).get_backend_name() == "postgresql" else {}
 
 
 def _make_engine(url: str) -> Engine:
@@ -143,12 +177,22 @@ def _translated(url: str) -> Iterator[None]:
     """Turn the driver's trouble with the database as a whole into StoreUnavailable; leave our own mistakes alone."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:  # Internal: PostgreSQL went read-only
         raise _unavailable(url, error) from error
+    except PoolTimeout as error:
+        shown = make_url(url).render_as_string()
+        raise StoreUnavailable(f"store {shown}: every connection is in use; try again in a moment") from error
     except ProgrammingError as error:
         if "does not exist" not in str(error.orig):
             raise
         raise _unavailable(url, error) from error
+    except DataError as error:
+        cause = str(error.orig).strip().splitlines()[0]
+        raise BadInput(f"a value that the store cannot hold: {cause}") from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # our own mistake, such as a broken constraint
+            raise
+        raise _unavailable(url, error) from error  # SQLite: the file is damaged, or is no database
 
 
 def _unavailable(url: str, error: DBAPIError) -> StoreUnavailable:

@@ -102,7 +102,7 @@ class ArtifactCorrupt(Broken):
 def unknown(what: str, name: str, known: Iterable[str], *, hint: str = "") -> NotFound:
     """A NotFound that names what was asked for and the nearest names that do exist."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    near = get_close_matches(name[:200], names, n=3, cutoff=0.5)
     if near:
         tail = "did you mean " + " or ".join(repr(n) for n in near) + "?"
     elif names:
@@ -110,4 +110,5 @@ def unknown(what: str, name: str, known: Iterable[str], *, hint: str = "") -> No
         tail = f"known: {shown}"
     else:
         tail = "there is none yet"
-    return NotFound(f"no {what} {name!r}; {tail}{' ' + hint if hint else ''}")
+    shown_name = name if len(name) <= 100 else name[:97] + "..."
+    return NotFound(f"no {what} {shown_name!r}; {tail}{' ' + hint if hint else ''}")

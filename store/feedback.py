@@ -4,10 +4,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from store.database import insert_missing
 from store.ids import new_id
 from store.records import AuditSample, Feedback, Prediction
 
@@ -24,6 +26,9 @@ class NewFeedback:
     input: str | None
     comment: str | None
     by: str
+    origin: Literal["audit", "flagged"] = "flagged"
+    """audit only if the label would have been given whatever the answer was: a review of the audit sample, or ground
+    truth that a system delivers. Somebody who speaks up because an answer was wrong flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class LabelledRow:
     predicted: str | None
     """What the version answered; None if the prediction was not recorded."""
     inclusion: float | None
-    """Probability with which the row was drawn into the audit sample; None if it was not drawn."""
+    """Probability with which the row was drawn into the audit sample; None if it was not drawn, or if its label was
+    given because of what the answer was: such a row says nothing about how often answers are right."""
     at: datetime
 
     @property
@@ -48,29 +54,32 @@ class LabelledRow:
 
 
 def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
-    """Store a verdict; returns its id and whether it was new. Saying the same again adds nothing."""
-    said = [new.prediction_id, new.label, new.correct, new.comment, new.by, new.input]
+    """Store a verdict; returns its id and whether it was new. Saying the same again adds nothing.
+
+    The text does not count as something said: a caller who was asked for it sends the same verdict again, with it.
+    """
+    said = [new.prediction_id, new.label, new.correct, new.comment, new.by, new.origin]
     dedup = hashlib.sha256(json.dumps(said).encode()).hexdigest()
     known = session.scalar(select(Feedback.id).where(Feedback.dedup == dedup))
     if known is not None:
         return known, False
-    feedback_id = new_id(now)
-    session.add(
-        Feedback(
-            id=feedback_id,
-            dedup=dedup,
-            prediction_id=new.prediction_id,
-            model=new.model,
-            version=new.version,
-            label=new.label,
-            correct=new.correct,
-            input=new.input,
-            comment=new.comment,
-            by=new.by,
-            at=now,
-        )
-    )
-    return feedback_id, True
+    row = {
+        "id": new_id(now),
+        "dedup": dedup,
+        "prediction_id": new.prediction_id,
+        "model": new.model,
+        "version": new.version,
+        "label": new.label,
+        "correct": new.correct,
+        "input": new.input,
+        "comment": new.comment,
+        "by": new.by,
+        "origin": new.origin,
+        "at": now,
+    }
+    session.execute(insert_missing(session, Feedback, key="dedup").values(row))
+    stored = session.scalars(select(Feedback.id).where(Feedback.dedup == dedup)).one()
+    return stored, stored == row["id"]  # another one: the same was said at this very moment
 
 
 def labelled_rows(
@@ -105,7 +114,7 @@ def labelled_rows(
                 text=text,
                 label=label,
                 predicted=predicted,
-                inclusion=inclusion,
+                inclusion=inclusion if feedback.origin == "audit" else None,
                 at=feedback.at,
             )
         )

@@ -47,6 +47,11 @@ def valid_keys(session: Session) -> dict[str, frozenset[str]]:
     return {digest: frozenset(scopes) for digest, scopes in rows}
 
 
+def any_key_made(session: Session) -> bool:
+    """Whether there was ever a key, revoked ones included."""
+    return session.scalar(select(ApiKey.id).limit(1)) is not None
+
+
 def list_keys(session: Session) -> list[ApiKey]:
     return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at)))
 

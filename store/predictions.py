@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from store.database import insert_missing
 from store.records import AuditSample, Feedback, Prediction
 
 
@@ -36,18 +37,21 @@ class NewPrediction:
 
 
 def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
-    """Write recorded predictions, and the audit sample among them."""
+    """Write recorded predictions, and the audit sample among them.
+
+    Writing a row again changes nothing: a writer that lost its connection during a commit cannot know what it did.
+    """
     if not rows:
         return
     session.execute(
-        insert(Prediction),
+        insert_missing(session, Prediction, key="id"),
         [{name: getattr(row, name) for name in NewPrediction.__slots__ if name != "audit"} for row in rows],
     )
     audit = [
         {"prediction_id": r.id, "model": r.model, "inclusion": r.audit, "at": r.at} for r in rows if r.audit is not None
     ]
     if audit:
-        session.execute(insert(AuditSample), audit)
+        session.execute(insert_missing(session, AuditSample, key="prediction_id"), audit)
 
 
 def get_prediction(session: Session, prediction_id: str) -> Prediction | None:
@@ -93,6 +97,7 @@ def count_predictions(session: Session, model: str | None = None) -> int:
 
 
 def count_unlabelled_audit(session: Session, model: str) -> int:
-    """Rows of the audit sample that nobody has said anything about yet."""
-    heard = select(Feedback.seq).where(Feedback.prediction_id == AuditSample.prediction_id).exists()
+    """Rows of the audit sample that wait for a label of their own; a flag is none."""
+    labelled = (Feedback.prediction_id == AuditSample.prediction_id) & (Feedback.origin == "audit")
+    heard = select(Feedback.seq).where(labelled).exists()
     return session.scalar(select(func.count()).where(AuditSample.model == model, ~heard)) or 0

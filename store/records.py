@@ -188,6 +188,8 @@ class Feedback(Record):
     input: Mapped[str | None]
     comment: Mapped[str | None]
     by: Mapped[str]
+    origin: Mapped[str] = mapped_column(String(16))
+    """audit: given whatever the answer was; flagged: given because of what the answer was (docs/labels.md)."""
     at: Mapped[datetime]
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.errors import Conflict, unknown
 from store.events import tell
 from store.ids import new_id
-from store.records import Rollout, Run, RunMetric
+from store.records import Base, Rollout, Run, RunMetric
 
 OPEN = ("queued", "running")
 
@@ -38,6 +38,7 @@ class NewRun:
 
 def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run:
     """Queue a run. Raises Conflict while another one of the same model is open."""
+    session.get(Base, new.base, with_for_update={"key_share": True})  # who else asks at this moment waits
     open_run = session.scalar(select(Run.id).where(Run.model == new.model, Run.status.in_(OPEN)))
     if open_run is not None:
         raise Conflict(f"model {new.model!r} has an open run already: {open_run}")
@@ -88,12 +89,10 @@ def claim_next_run(
     )
     if run_id is not None:
         query = query.where(Run.id == run_id)
-    run = session.scalar(query)
-    if run is None:
-        return None
-    if run.attempts >= max_attempts:
+    while (run := session.scalar(query)) is not None and run.attempts >= max_attempts:
         run.owner = None
         _end(session, run, "failed", f"started {run.attempts} times without progress in {run.stage!r}", now=now)
+    if run is None:
         return None
     if run.started_at is None:
         run.started_at = now
@@ -127,6 +126,18 @@ def renew_lease(session: Session, run_id: str, *, owner: str, lease_s: float, no
         raise LeaseLost(f"run {run_id} is not held by {owner} any more")
 
 
+def release_run(session: Session, run_id: str, *, owner: str, now: datetime) -> None:
+    """Hand a run back at once, for whoever comes next to carry on. Raises LeaseLost."""
+    released = session.scalar(
+        update(Run)
+        .where(Run.id == run_id, Run.owner == owner, Run.status == "running")
+        .values(lease_until=now, attempts=Run.attempts - 1)
+        .returning(Run.id)
+    )
+    if released is None:
+        raise LeaseLost(f"run {run_id} is not held by {owner} any more")
+
+
 def report_progress(
     session: Session,
     run_id: str,
@@ -136,11 +147,21 @@ def report_progress(
     progress: float,
     values: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note how far a run has come, with new `values` of its columns. Raises LeaseLost."""
+    """Note how far a run has come, with new `values` of its columns. Raises LeaseLost.
+
+    `Run.progress` never shrinks: a start that only repeats what an earlier one did must not look like progress, or a
+    run that ends its worker each time would be tried for ever.
+    """
+    further = Run.progress < progress
     changed = session.scalar(
         update(Run)
         .where(Run.id == run_id, Run.owner == owner, Run.status == "running")
-        .values(stage=stage, progress=progress, attempts=1, **(values or {}))
+        .values(
+            stage=stage,
+            progress=case((further, progress), else_=Run.progress),
+            attempts=case((further, 1), else_=Run.attempts),
+            **(values or {}),
+        )
         .returning(Run.id)
     )
     if changed is None:
@@ -164,7 +185,7 @@ def finish_run(
     version: int | None = None,
 ) -> None:
     """End a run as succeeded, rejected or failed, with the written reason. Raises LeaseLost."""
-    run = get_run(session, run_id)
+    run = session.get(Run, run_id, with_for_update=True) or get_run(session, run_id)
     if run.owner != owner or run.status != "running":
         raise LeaseLost(f"run {run_id} is not held by {owner} any more")
     run.version = version

@@ -4,14 +4,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from store.errors import BadInput
 
-Provider = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
-Precision = Literal["auto", "fp32", "bf16", "int8"]
+Provider = Literal["auto", "cpu"]
 
 
 class Settings(BaseSettings):
@@ -27,7 +27,6 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that `serve` binds to")
     port: int = Field(8080, ge=0, le=65535, description="HTTP port of `serve`; 0 takes a free one")
     provider: Provider = Field("auto", description="Execution provider of ONNX Runtime")
-    precision: Precision = Field("auto", description="Numeric precision of the frozen part")
     slots: int = Field(64, ge=2, le=65536, description="Adapters that are resident at once, per base")
     budget_tokens: int = Field(256, ge=16, description="Tokens a batch, per core, padding included")
     queue_tokens: int = Field(65_536, ge=16, description="Tokens that may wait; beyond that callers get 429")
@@ -55,6 +54,9 @@ class Settings(BaseSettings):
 
     # Policy
     retrain_min_labels: int = Field(500, ge=1, description="New labelled rows without which nothing is trained")
+    retrain_min_audit_labels: int = Field(
+        200, ge=0, description="New labelled audit rows without which the gate could not judge"
+    )
     retrain_cooldown_s: float = Field(86_400.0, ge=0, description="Least time between two runs of a model")
     retrain_accuracy_drop: float = Field(
         0.05, gt=0, lt=1, description="Relative loss against validation accuracy that calls for a run"
@@ -75,6 +77,16 @@ class Settings(BaseSettings):
     )
     gate_alpha: float = Field(0.05, gt=0, lt=0.5, description="Error rate of each rule of the gate")
     auto_promote: bool = Field(True, description="Promote a version that passed the gate without asking")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None:
+                make_url(value.get_secret_value())
+        except (ArgumentError, ValueError):  # ValueError: a port that is no number
+            raise ValueError("is no database URL; it looks like postgresql://user:password@host/name") from None
+        return value
 
     @cached_property
     def database(self) -> str:
@@ -101,5 +113,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # names are checked by pydantic
     except ValidationError as error:
-        problems = "; ".join(f"DRIFTGATE_{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(_complaint(str(e["loc"][0]), e["input"], e["msg"]) for e in error.errors())
         raise BadInput(f"bad setting: {problems}") from None
+
+
+def _complaint(name: str, value: object, message: str) -> str:
+    shown = "" if name.lower().endswith("_url") else f"={value!r}"  # a URL may hold a password
+    return f"DRIFTGATE_{name.upper()}{shown}: {message.removeprefix('Value error, ')}"

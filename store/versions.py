@@ -18,6 +18,8 @@ from store.events import tell
 from store.records import Adapter, Base, Deployment, Model, Version
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBERS = 2**31
+"""Version numbers lie below this; no database is asked for one beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def check_name(name: str, *, what: str = "model") -> str:
 def register_version(session: Session, new: NewVersion, *, by: str, now: datetime) -> int:
     """Add adapter and version, and the model with its empty deployment if it is new; returns the version number."""
     check_name(new.model)
+    session.get(Base, new.base, with_for_update={"key_share": True})  # one registration on a base at a time
     model = session.get(Model, new.model)
     if model is None:
         session.add(Model(name=new.model, base=new.base, created_at=now))
@@ -128,7 +131,7 @@ def register_version(session: Session, new: NewVersion, *, by: str, now: datetim
 
 
 def get_deployment(session: Session, model: str) -> Deployment:
-    deployment = session.get(Deployment, model)
+    deployment = session.get(Deployment, model) if _NAME.fullmatch(model) else None
     if deployment is None:
         raise unknown("model", model, session.scalars(select(Model.name)))
     return deployment
@@ -136,7 +139,7 @@ def get_deployment(session: Session, model: str) -> Deployment:
 
 def get_version(session: Session, model: str, number: int) -> Version:
     get_deployment(session, model)
-    version = session.get(Version, (model, number))
+    version = session.get(Version, (model, number)) if 0 < number < _NUMBERS else None
     if version is None:
         numbers = session.scalars(select(Version.number).where(Version.model == model)).all()
         raise unknown("version", str(number), map(str, numbers), hint=f"(of model {model!r})")
@@ -212,7 +215,7 @@ def promote(
         raise Refused(f"version {number} of {model!r} is archived; it cannot be promoted")
     if deployment.production == number:
         raise Conflict(f"version {number} of {model!r} is in production already")
-    _swap(session, deployment, seen_revision, production=number, previous=deployment.production, now=now)
+    _change(session, deployment, seen_revision, now=now, **_settled(number, previous=deployment.production))
     tell(session, model, "promoted", reason, by=by, now=now, version=number, **links)
     return deployment
 
@@ -223,7 +226,7 @@ def rollback(session: Session, model: str, *, by: str, reason: str, now: datetim
     if deployment.previous is None:
         raise Conflict(f"model {model!r} has no earlier production version to return to")
     back_to = deployment.previous
-    _swap(session, deployment, None, production=back_to, previous=deployment.production, now=now)
+    _change(session, deployment, None, now=now, **_settled(back_to, previous=deployment.production))
     tell(session, model, "rolled_back", reason, by=by, now=now, version=back_to)
     return deployment
 
@@ -234,34 +237,31 @@ def archive_version(session: Session, model: str, number: int, *, by: str, now: 
     deployment = get_deployment(session, model)
     if number in (deployment.production, deployment.candidate):
         raise Conflict(f"version {number} of {model!r} is deployed; promote another one first")
-    if deployment.previous == number:
-        deployment.previous = None
+    previous = None if deployment.previous == number else deployment.previous
+    _change(session, deployment, None, now=now, previous=previous)  # a new revision: servers look again
     version.state = "archived"
     tell(session, model, "archived", f"version {number} archived", by=by, now=now, version=number)
 
 
-def _swap(
-    session: Session,
-    deployment: Deployment,
-    seen_revision: int | None,
-    *,
-    production: int,
-    previous: int | None,
-    now: datetime,
+def _settled(production: int, *, previous: int | None) -> dict[str, Any]:
+    """The columns of a deployment without a rollout."""
+    return {
+        "production": production,
+        "previous": previous,
+        "candidate": None,
+        "stage": "none",
+        "traffic_share": 0.0,
+    }
+
+
+def _change(
+    session: Session, deployment: Deployment, seen_revision: int | None, *, now: datetime, **columns: Any
 ) -> None:
     seen = deployment.revision if seen_revision is None else seen_revision
     swapped = session.scalar(
         update(Deployment)
         .where(Deployment.model == deployment.model, Deployment.revision == seen)
-        .values(
-            production=production,
-            previous=previous,
-            candidate=None,
-            stage="none",
-            traffic_share=0.0,
-            revision=Deployment.revision + 1,
-            updated_at=now,
-        )
+        .values(**columns, revision=Deployment.revision + 1, updated_at=now)
         .returning(Deployment.revision)
     )
     if swapped is None:

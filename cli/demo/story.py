@@ -196,7 +196,12 @@ async def _send(
             answer = Answer(ticket, prediction["id"], prediction["label"], body["version"])
             traffic.versions.add(answer.version)
             if feedback:
-                verdict = {"prediction_id": answer.prediction_id, "label": ticket.label, "by": "help desk"}
+                verdict = {
+                    "prediction_id": answer.prediction_id,
+                    "label": ticket.label,
+                    "by": "help desk",
+                    "origin": "audit",
+                }
                 await _post(http, "/v1/feedback", verdict, traffic)
             return answer
 

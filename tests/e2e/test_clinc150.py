@@ -34,7 +34,7 @@ SETTINGS = {
     "DRIFTGATE_MONITOR_TICK_S": "1",
     "DRIFTGATE_RETRAIN_MIN_LABELS": "8500",  # retrain once, when nearly all of the new domains has been labelled
     "DRIFTGATE_RETRAIN_COOLDOWN_S": "0",
-    "DRIFTGATE_TRAIN_EPOCHS": "4",
+    "DRIFTGATE_TRAIN_EPOCHS": "6",
     "DRIFTGATE_MONITOR_PORT": "0",
     "DRIFTGATE_WORKER_PORT": "0",
 }
@@ -84,7 +84,19 @@ def first_version(
         writer.writerow(["text", "label"])
         writer.writerows(clinc["old_train"])
     driftgate(environment, "base", "import", str(minilm_source), "--name", "minilm")
-    return driftgate(environment, "train", "--base", "minilm", "--model", "intents", "--data", str(data), "--promote")
+    return driftgate(
+        environment,
+        "train",
+        "--base",
+        "minilm",
+        "--model",
+        "intents",
+        "--data",
+        str(data),
+        "--epochs",
+        "4",
+        "--promote",
+    )
 
 
 @pytest.fixture
@@ -130,7 +142,7 @@ def stream_with_feedback(http: httpx.Client, rows: Rows) -> None:
     def ask(chunk: Sequence[tuple[str, str]]) -> None:
         answer = http.post("/v1/models/intents/predict", json={"inputs": [text for text, _ in chunk]})
         for prediction, (_, label) in zip(answer.raise_for_status().json()["predictions"], chunk, strict=True):
-            verdict = {"prediction_id": prediction["id"], "label": label, "by": "ground truth"}
+            verdict = {"prediction_id": prediction["id"], "label": label, "by": "ground truth", "origin": "audit"}
             http.post("/v1/feedback", json=verdict).raise_for_status()
 
     shuffled = random.Random(3).sample(rows, len(rows))

@@ -45,7 +45,7 @@ class World:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(11))
     _predicted: int = 0
 
-    def deploy(self, model: str = "tickets", *, reference_rows: int | None = 500, snapshot: bool = False) -> int:
+    def deploy(self, model: str = "tickets", *, reference_rows: int | None = 500, snapshot: bool = True) -> int:
         """Register and promote a version; without `reference_rows` it has no reference."""
         reference = None
         if reference_rows is not None:
@@ -84,7 +84,7 @@ class World:
             add_predictions(session, with_reason(new, reason))
             for row, truth in zip(new, drawn.truth, strict=True):
                 if labelled:
-                    verdict = NewFeedback(row.id, model, version, LABELS[truth], None, None, None, "ann")
+                    verdict = NewFeedback(row.id, model, version, LABELS[truth], None, None, None, "ann", "audit")
                     add_feedback(session, verdict, now=self.clock())
         return [row.id for row in new]
 
@@ -139,7 +139,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
 
         def make(**overrides: object) -> World:
             clock = HandClock()
-            settings = load_settings(home=tmp_path / "home", **overrides)
+            settings = load_settings(home=tmp_path / "home", **{"retrain_min_audit_labels": 0, **overrides})
             parts = stack.enter_context(open_monitor_parts(settings, clock=clock))
             return World(parts, clock, tmp_path / "folders")
 

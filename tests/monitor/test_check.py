@@ -47,7 +47,7 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     with world.parts.database.read() as session:
         (run,) = list_runs(session)
     assert (run.id, run.model, run.base, run.strategy) == (third.run, "tickets", "minilm", "lora")
-    assert run.parameters == {"feedback_until": 400}
+    assert run.parameters == {"feedback_until": 400, "requires_improvement": True}
     assert run.cause.startswith("drift confirmed (")
 
     world.clock.advance(hours=1)

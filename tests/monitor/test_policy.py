@@ -18,6 +18,7 @@ CALM = PolicyFacts(
     estimated=None,
     estimated_before=0.91,
     new_labels=600,
+    new_audit_labels=300,
     trained_at=NOW - timedelta(days=3),
     last_run_at=NOW - timedelta(days=3),
     open_run=None,
@@ -35,6 +36,8 @@ facts_of_all_kinds = st.builds(
     estimated=estimates,
     estimated_before=st.none() | shares,
     new_labels=st.integers(0, 1200),
+    new_audit_labels=st.integers(0, 600),
+    can_build_on=st.booleans(),
     trained_at=st.integers(0, 60).map(lambda days: NOW - timedelta(days=days)),
     last_run_at=st.none() | st.integers(0, 72).map(lambda hours: NOW - timedelta(hours=hours)),
     open_run=st.none() | st.just("r1"),
@@ -52,6 +55,22 @@ def test_confirmed_drift_with_enough_labels_retrains() -> None:
     decision = decide_retrain(DRIFT, POLICY, NOW)
     assert decision.action is Action.RETRAIN
     assert decision.summary == "drift confirmed (embedding); 600 new labelled rows"
+
+
+def test_flagged_labels_alone_cannot_pass_the_gate_so_they_wait() -> None:
+    decision = decide_retrain(replace(DRIFT, new_audit_labels=12), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.NONE, ("audit",))
+    assert "only 12 of 200 audit rows" in decision.summary
+
+
+def test_the_date_alone_does_not_ask_for_audit_rows() -> None:
+    old = replace(CALM, new_audit_labels=0, trained_at=NOW - timedelta(days=31))
+    assert decide_retrain(old, POLICY, NOW).action is Action.RETRAIN
+
+
+def test_an_imported_version_has_nothing_to_build_on() -> None:
+    decision = decide_retrain(replace(DRIFT, can_build_on=False), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.NONE, ("no_snapshot",))
 
 
 def test_what_is_missing_is_said() -> None:

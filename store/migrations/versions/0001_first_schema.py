@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("input", sa.Text(), nullable=True),
         sa.Column("comment", sa.Text(), nullable=True),
         sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_feedback")),
         sa.UniqueConstraint("dedup", name=op.f("uq_feedback_dedup")),

