@@ -74,8 +74,8 @@ def read_labels(folder: Path) -> AdapterLabels:
         return AdapterLabels(tuple(labels), pooling, base)
     config = folder / "config.json"
     if config.exists() and "id2label" in (data := _read_json(config)):
-        by_id = data["id2label"] if isinstance(data["id2label"], dict) else {}
-        names = [by_id.get(str(i)) for i in range(len(by_id))]
+        by_id = data["id2label"]
+        names = [by_id.get(str(i)) for i in range(len(by_id))] if isinstance(by_id, dict) else [None]
         if not _are_strings(names):
             raise AdapterRefused(f'id2label of {config} must look like {{"0": "billing", "1": "refund"}}')
         return AdapterLabels(tuple(str(name) for name in names))
@@ -279,7 +279,7 @@ def _pack_half(
 ) -> int:
     """Copy A or B of one layer into its padded place; returns the rank. B carries the scale."""
     target = spec.layers[index]
-    rank = int((0, *value.shape)[1 if half == "lora_A" else -1])
+    rank = int((value.shape or (0,))[0 if half == "lora_A" else -1])
     expected = (rank, target.d_in) if half == "lora_A" else (target.d_out, rank)
     if value.shape != expected or rank == 0:
         raise AdapterRefused(

@@ -79,7 +79,8 @@ class _Data:
 def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
     """Carry a claimed run to its end; returns what `train --json` prints.
 
-    Raises LeaseLost when another worker took over, Stopping when this one was told to stop. Any DriftgateError ends the run as failed and is raised again.
+    Raises LeaseLost when another worker took over, Stopping when this one was told to stop. Any other DriftgateError
+    ends the run as failed and is raised again.
     """
     started = time.monotonic()
     with _Heartbeat(worker, run.id) as heartbeat:

@@ -93,7 +93,10 @@ async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[s
             f"Version {version} answers {promoted:.1%} of {AFTER_ROWS} new tickets rightly: {recovered:.0%} of what "
             f"the change had cost is back. {recalls}."
         )
-        say(f"{traffic.requests:,} requests, {traffic.failed} failed, also while the version was swapped.")
+        seconds = time.monotonic() - started
+        say(
+            f"{traffic.requests:,} requests, {traffic.failed} failed, also while the version was swapped: {seconds:.0f} s."
+        )
         if keep:
             say(f"Everything keeps running; stop it with: kill {up.pid}. Open:")
         else:
@@ -110,7 +113,7 @@ async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[s
             "failed_requests": traffic.failed,
             "promoted_version": version,
             "alarms_before_drift": alarms,
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(seconds, 1),
         }
 
 

@@ -72,6 +72,18 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(
     assert not (settings.home / "work" / run_id).exists()
 
 
+def test_a_worker_that_is_told_to_stop_hands_its_run_back(
+    settings: Settings, opened: Database, group: Processes
+) -> None:
+    run_id = _ask_for_run(settings, opened, "stopped")
+    worker = group.start("worker", DRIFTGATE_RUN_LEASE_S="3600")
+    wait_for(lambda: _checkpoints(settings, run_id), "a checkpoint", seconds=120, every_s=0.01)
+    assert worker.stop() == 0, worker.tail()
+    assert "run_handed_back" in worker.tail()
+    run = _carry_out(group, opened, run_id)  # at once: an hour's lease would outlast the test
+    assert run.status == "succeeded", run.reason
+
+
 def test_a_half_written_checkpoint_is_passed_over(settings: Settings, opened: Database, group: Processes) -> None:
     run_id = _ask_for_run(settings, opened, "killed")
     step = _kill_after_first_checkpoint(settings, group, run_id)

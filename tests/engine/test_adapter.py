@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
 
 from engine.adapter import CONFIG_FILE, LABELS_FILE, WEIGHTS_FILE, lora_scale, read_adapter, read_labels
@@ -67,7 +68,12 @@ def test_a_good_adapter_is_packed_with_its_scale_and_padding(adapter: Path, tiny
         ({"modules_to_save": ["classifier", "embeddings"]}, "replaces module 'embeddings'"),
         ({"layer_replication": [[0, 1]]}, "uses layer_replication"),
         ({"lora_alpha": "much"}, "must be a finite number"),
+        ({"lora_alpha": True}, "must be a finite number"),
+        ({"lora_alpha": float("nan")}, "must be a finite number"),
+        ({"lora_alpha": 1e300}, "too large for float32"),
         ({"alpha_pattern": {"(": 3}}, "alpha_pattern"),
+        ({"alpha_pattern": {"query": "much"}}, "must be a finite number"),
+        ({"alpha_pattern": ["query"]}, "alpha_pattern"),
     ],
 )
 def test_a_method_that_cannot_be_served_is_refused(
@@ -87,6 +93,12 @@ def test_a_method_that_cannot_be_served_is_refused(
         ({"labels": ["a", "b", "c"]}, r"head .* has shape .* need \(3"),
         ({"labels": "no, yes"}, "must look like"),
         ({"labels": ["", "yes"]}, "label ''"),
+        ({"labels": ["a\x00", "yes"]}, "no NUL"),
+        ({"labels": ["\ud800", "yes"]}, "no lone surrogate"),
+        ({"labels": ["x" * 201, "yes"]}, "1 to 200 letters"),
+        ({"labels": [1, 2]}, "must look like"),
+        ({"base_sha256": 5}, "must look like"),
+        ({"pooling": ["mean"]}, "must look like"),
         ({"pooling": "mean"}, "states 'mean', base 'tiny' pools by 'pooler'"),
         ({"base_sha256": "0" * 64}, "other base weights"),
     ],
@@ -113,6 +125,13 @@ def test_labels_that_do_not_fit_are_refused(
         (lambda t: t.update({"base_model.model.bert.pooler.bias": torch.zeros(3)}), "neither LoRA nor"),
         (lambda t: t.update({"base_model.model.classifier.dense.weight": torch.zeros(2, 32)}), "several layers"),
         (lambda t: t.update({HEAD: torch.zeros(2, 32, dtype=torch.int64)}), "float weights only"),
+        (lambda t: t.update({HEAD: torch.full((2, 32), 1e300, dtype=torch.float64)}), "NaN or infinite"),
+        (lambda t: t.update({HEAD: torch.zeros(32)}), r"head weight has shape \(32,\)"),
+        (lambda t: t.update({HEAD.replace("weight", "scale"): torch.zeros(2)}), "'scale' is no part of a linear head"),
+        (lambda t: t.update({HEAD.replace("classifier", "score"): torch.zeros(2, 32)}), "two heads"),
+        (lambda t: t.update({f"{QUERY}.lora_A.weight": torch.tensor(1.0)}), r"has shape \(\)"),
+        (lambda t: t.update({f"{QUERY}.lora_A.weight": torch.zeros(0, 32)}), r"has shape \(0, 32\)"),
+        (lambda t: t.update({QUERY.replace("bert.", "") + ".lora_A.weight": torch.zeros(4, 32)}), "has lora_A twice"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
@@ -160,6 +179,51 @@ def test_other_float_types_are_read_exactly(adapter: Path, tiny: ImportedBase, k
     save_file(tensors, adapter / WEIGHTS_FILE)
     packed = read_adapter(adapter, tiny.spec)
     np.testing.assert_array_equal(packed.arrays["head_weight"][:, :2], tensors[HEAD].float().numpy().T)
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        {"query": 3},
+        {"bert.encoder.layer.0.attention.self.query": 5},
+        {"encoder.layer.1.attention.self.value": 5, "value": 7},
+        {r"layer\.[01]\.attention\.self\.(query|value)": 9},
+        {"^bert.*query": 11},
+        {"uery": 13},
+        {"key": 15},
+    ],
+)
+def test_an_alpha_of_its_own_reaches_exactly_the_layers_that_peft_gives_it_to(
+    adapter: Path, tiny: ImportedBase, patterns: dict[str, int]
+) -> None:
+    tensors = load_file(adapter / WEIGHTS_FILE)
+    reconfigure(adapter, alpha_pattern=patterns)
+    packed = read_adapter(adapter, tiny.spec)
+    found = 0
+    for i, layer in enumerate(tiny.spec.layers):
+        path = f"bert.{layer.name}"
+        b = tensors.get(f"base_model.model.{path}.lora_B.weight")
+        if b is not None:
+            alpha = patterns.get(get_pattern_key(list(patterns), path), 16)
+            np.testing.assert_allclose(packed.arrays[f"lora_b_{i}"][:4], b.numpy().T * alpha / 4, rtol=1e-6)
+            found += 1
+    assert found == 4, "query and value of two layers"
+
+
+@pytest.mark.parametrize("name", [CONFIG_FILE, LABELS_FILE])
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000, "\ufeff{}", "null"])
+def test_what_is_no_json_object_is_refused(adapter: Path, tiny: ImportedBase, name: str, content: str) -> None:
+    (adapter / name).write_text(content)
+    with pytest.raises(AdapterRefused, match=name.replace(".", r"\.")):
+        read_adapter(adapter, tiny.spec)
+
+
+@pytest.mark.parametrize("ids", [[], ["no", "yes"], {"0": "no", "2": "yes"}, {"zero": "no", "1": "yes"}, {"0": 1}])
+def test_labels_of_a_model_config_must_number_the_rows(adapter: Path, ids: object) -> None:
+    (adapter / LABELS_FILE).unlink()
+    (adapter / "config.json").write_text(json.dumps({"id2label": ids}))
+    with pytest.raises(AdapterRefused, match=r"id2label of .* must look like"):
+        read_labels(adapter)
 
 
 def test_labels_may_come_from_a_model_config(adapter: Path) -> None:

@@ -116,7 +116,7 @@ def test_bad_feedback_is_refused_and_nothing_is_stored(server, body, status, wor
 def test_an_audit_row_keeps_its_origin_by_its_prediction(start: Start):
     server = start(audit_rate=1.0)
     (drawn,) = server.predict().json()["predictions"]
-    server.post("/v1/feedback", {"prediction_id": drawn["id"], "label": "refund"})
+    server.post("/v1/feedback", {"prediction_id": drawn["id"], "label": "refund", "origin": "audit"})
 
     def judged():
         with server.database.read() as session:

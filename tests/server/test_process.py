@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from store.keys import create_key, revoke_key
 from store.predictions import count_predictions
 from store.settings import load_settings
 from tests.server.conftest import Start
+from tests.waiting import until
 
 TOP = Path(__file__).parents[2]
 
@@ -104,14 +106,18 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path):
 
 def test_a_bug_in_the_recorder_ends_the_server_instead_of_silently_recording_nothing(start: Start, monkeypatch):
     server = start()
+    answered = threading.Event()
 
     def explode(rows: object) -> None:
+        assert answered.wait(30)
         raise ZeroDivisionError
 
     monkeypatch.setattr(server.parts.recorder, "_write", explode)  # a bug, as there is none known
     server.predict()
+    server.http.close()
+    until(lambda: not server.uvicorn.server_state.connections)
+    answered.set()
     server._thread.join(30)
-    assert not server._thread.is_alive()
     with pytest.raises(ExceptionGroup) as ended:
         server.stop()
     assert isinstance(ended.value.exceptions[0], ZeroDivisionError)

@@ -70,15 +70,18 @@ def test_the_same_said_with_the_text_that_was_asked_for_is_the_same(answered):
     assert [new for _, new in outcomes] == [True, False]
 
 
-def test_only_a_drawn_row_may_measure(answered):
-    say(answered, verdict(1, label="refund", origin="audit"), verdict(2, label="refund", origin="audit"))
-    assert [(row.origin, row.inclusion) for row in rows(answered)] == [("audit", 0.02), ("flagged", None)]
+def test_only_a_drawn_row_that_was_labelled_whatever_the_answer_may_measure(answered):
+    said = [(number, origin) for number in (1, 2) for origin in ("audit", "flagged")]
+    for number, origin in said:
+        say(answered, verdict(number, label="refund", by=f"{number} {origin}", origin=origin))
+        (row,) = [row for row in rows(answered) if row.prediction_id == prediction_id(number)]
+        measures = (number, origin) == (1, "audit")
+        assert (row.origin, row.inclusion) == (("audit", 0.02) if measures else ("flagged", None))
 
 
-def test_a_flag_on_a_drawn_row_teaches_and_does_not_measure(answered):
-    """People speak up when an answer is wrong: counting that would make any version look bad."""
-    say(answered, verdict(1, label="refund"))
-    assert [(row.origin, row.inclusion) for row in rows(answered)] == [("flagged", None)]
+def test_the_text_is_nothing_that_is_said(answered):
+    (first, _), (again, new) = say(answered, verdict(3, label="refund"), verdict(3, label="refund", input="the text"))
+    assert (first, new) == (again, False)
 
 
 def test_an_unrecorded_row_brings_its_own_text(answered):
