@@ -14,6 +14,10 @@ from store.ids import new_id
 from store.records import AuditSample, Feedback, Prediction
 
 
+_SAID = ("label", "correct", "comment", "origin")
+"""What makes a verdict another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewFeedback:
     """A verdict, with the prediction it speaks of already resolved to model and version."""
@@ -54,15 +58,16 @@ class LabelledRow:
 
 
 def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
-    """Store a verdict; returns its id and whether it was new. Saying the same again adds nothing.
+    """Store a verdict; returns its id and whether it was new. What somebody said last, said again, adds nothing.
 
     The text does not count as something said: a caller who was asked for it sends the same verdict again, with it.
     """
-    said = [new.prediction_id, new.label, new.correct, new.comment, new.by, new.origin]
+    own = select(Feedback).where(Feedback.prediction_id == new.prediction_id, Feedback.by == new.by)
+    before = session.scalar(own.order_by(Feedback.seq.desc()).limit(1))
+    if before is not None and all(getattr(before, name) == getattr(new, name) for name in _SAID):
+        return before.id, False
+    said = [new.prediction_id, new.by, *(getattr(new, name) for name in _SAID), None if before is None else before.id]
     dedup = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-    known = session.scalar(select(Feedback.id).where(Feedback.dedup == dedup))
-    if known is not None:
-        return known, False
     row = {
         "id": new_id(now),
         "dedup": dedup,

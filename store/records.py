@@ -179,7 +179,7 @@ class Feedback(Record):
     seq: Mapped[int] = mapped_column(Sequence64, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(64), unique=True)
     dedup: Mapped[str] = mapped_column(String(64), unique=True)
-    """Digest of what was said, so that saying it again adds nothing."""
+    """Digest of what was said after what, so that the same said twice at one moment is stored once."""
     prediction_id: Mapped[str] = mapped_column(String(200), index=True)
     model: Mapped[str] = mapped_column(String(128))
     version: Mapped[int]

@@ -94,9 +94,7 @@ async def _play(home: Path, *, port: int | None, keep: bool, say: Say) -> dict[s
             f"the change had cost is back. {recalls}."
         )
         seconds = time.monotonic() - started
-        say(
-            f"{traffic.requests:,} requests, {traffic.failed} failed, also while the version was swapped: {seconds:.0f} s."
-        )
+        say(f"{traffic.requests:,} requests, {traffic.failed} failed, the swap included: {seconds:.0f} s.")
         if keep:
             say(f"Everything keeps running; stop it with: kill {up.pid}. Open:")
         else:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from store.database import Database, open_database
+from store.migrations import SCHEMA_HEAD
+from store.records import Record
 from store.settings import Settings, load_settings
 from tests.store import postgres
 from tests.store.postgres import Postgres
@@ -24,9 +26,10 @@ def running_postgres() -> Iterator[Postgres]:
     server = Postgres()
     try:
         server.start()
-        template = Database(load_settings(database_url=server.create("migrated")).database)
-        template.upgrade()
-        template.close()
+        migrated = Database(load_settings(database_url=server.create("migrated")).database)
+        migrated.upgrade()
+        migrated.close()
+        server.create("suite", template="migrated")
         yield server
     finally:
         server.remove()
@@ -61,7 +64,8 @@ def settings(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Setti
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "home" / "driftgate.db")
         return load_settings(home=tmp_path / "home")
     server: Postgres = request.getfixturevalue("running_postgres")
-    return load_settings(home=tmp_path / "home", database_url=server.create(uuid.uuid4().hex, template="migrated"))
+    server.empty("suite", Record.metadata.tables, schema=SCHEMA_HEAD)
+    return load_settings(home=tmp_path / "home", database_url=server.url("suite"))
 
 
 @pytest.fixture

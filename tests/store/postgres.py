@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
@@ -54,6 +55,13 @@ class Postgres:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')  # type: ignore[arg-type]
         return self.url(name)
+
+    def empty(self, name: str, tables: Iterable[str], *, schema: str) -> None:
+        """Empty the tables of a migrated database, which is quicker than to make a new one."""
+        with psycopg.connect(self.url(name)) as connection:
+            connection.execute("SET lock_timeout = '10s'")  # a test that left a transaction open is told
+            connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")  # type: ignore[arg-type]
+            connection.execute("UPDATE alembic_version SET version_num = %s", [schema])
 
     def start(self) -> None:
         options = ("fsync=off", "listen_addresses=", f"unix_socket_directories={self._folder}", "max_connections=60")

@@ -49,6 +49,12 @@ def test_the_same_said_at_the_same_moment_is_stored_once(answered):
     assert sum(new for _, new in outcomes) == 1
 
 
+def test_coming_back_to_an_earlier_verdict_is_a_new_one(answered):
+    outcomes = say(answered, *(verdict(label=label) for label in ("refund", "billing", "refund", "refund")))
+    assert [new for _, new in outcomes] == [True, True, True, False]
+    assert [row.label for row in rows(answered)] == ["refund"]
+
+
 def test_the_newest_verdict_wins(answered):
     say(answered, verdict(label="refund"), verdict(label="billing", by="bob"))
     (row,) = rows(answered)
