@@ -13,7 +13,6 @@ from store.database import insert_missing
 from store.ids import new_id
 from store.records import AuditSample, Feedback, Prediction
 
-
 _SAID = ("label", "correct", "comment", "origin")
 """What makes a verdict another one."""
 
