@@ -1,0 +1,31 @@
+"""The training plan: defaults that an expert would take, overrules that are checked."""
+
+import pytest
+
+from retrain.strategy import plan_training
+from store.errors import BadInput, Refused
+from tests.conftest import ImportedBase
+
+
+def test_auto_is_lora_on_the_layers_that_the_base_was_exported_for(tiny: ImportedBase) -> None:
+    plan = plan_training(tiny.spec, "auto", {}, rows=1_000, epochs=4, seed=7)
+    assert (plan.strategy, plan.targets) == ("lora", ("dense", "query", "value"))
+    assert (plan.rank, plan.alpha, plan.epochs, plan.seed) == (8, 16, 4, 7)
+
+
+def test_few_rows_are_trained_in_smaller_batches(tiny: ImportedBase) -> None:
+    few, many = (plan_training(tiny.spec, "lora", {}, rows=n, epochs=1, seed=0) for n in (4_999, 5_000))
+    assert (few.batch_rows, many.batch_rows) == (16, 32)
+
+
+def test_an_overrule_wins_and_a_wrong_one_is_named(tiny: ImportedBase) -> None:
+    assert plan_training(tiny.spec, "lora", {"rank": 4}, rows=10, epochs=1, seed=0).rank == 4
+    with pytest.raises(BadInput, match=r"no training parameter 'rnak'; there are .*rank"):
+        plan_training(tiny.spec, "lora", {"rnak": 4}, rows=10, epochs=1, seed=0)
+    with pytest.raises(BadInput, match="rank 9 does not fit base 'tiny', which takes 1 to 8"):
+        plan_training(tiny.spec, "lora", {"rank": 9}, rows=10, epochs=1, seed=0)
+
+
+def test_a_strategy_that_cannot_be_trained_yet_is_refused(tiny: ImportedBase) -> None:
+    with pytest.raises(Refused, match="strategy 'full' cannot be trained yet; use one of auto, lora"):
+        plan_training(tiny.spec, "full", {}, rows=10, epochs=1, seed=0)
