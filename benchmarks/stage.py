@@ -15,12 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engine.adapter import LABELS_FILE, AdapterLabels
-from engine.base import BaseSpec, spec_to_json
+from engine.base import BaseSpec, base_record
 from store.artifacts import ArtifactStore, open_artifacts
 from store.bases import add_base
 from store.clock import utc_now
 from store.database import open_database
-from store.records import Base
 from store.settings import load_settings
 from store.versions import NewVersion, promote, register_version
 
@@ -59,7 +58,7 @@ def build_home(home: Path) -> None:
     spec, key = import_base(str(get_model_path()), artifacts, name="minilm")
     now = utc_now()
     with database.write() as session:
-        add_base(session, _base_record(spec, key))
+        add_base(session, base_record(spec, key, now=utc_now()))
     for number, labels in LABELS.items():
         artifact = _store_random_adapter(home / f"adapter-{number}", spec, artifacts, labels, seed=number)
         new = NewVersion(model=MODEL, base="minilm", adapter_artifact=artifact, rank=8, labels=labels)
@@ -105,21 +104,6 @@ def _is_ready(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _base_record(spec: BaseSpec, key: str) -> Base:
-    return Base(
-        name=spec.name,
-        source=spec.source,
-        revision=spec.revision,
-        license=spec.license,
-        task=spec.task,
-        modality=spec.modality,
-        pooling=spec.pooling,
-        spec=spec_to_json(spec),
-        artifact=key,
-        created_at=utc_now(),
-    )
 
 
 def _store_random_adapter(

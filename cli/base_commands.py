@@ -11,7 +11,7 @@ from cli.output import AsJson, facts, show, table
 from cli.parts import open_parts
 from cli.progress import spinner
 from cli.quiet import quiet_libraries
-from engine.base import BaseSpec, spec_from_json, spec_to_json
+from engine.base import BaseSpec, base_record, spec_from_json
 from store.bases import add_base, get_base, list_bases
 from store.errors import BadInput
 from store.records import Base
@@ -62,18 +62,7 @@ def import_(
         with parts.database.write() as session:
             add_base(
                 session,
-                Base(
-                    name=spec.name,
-                    source=spec.source,
-                    revision=spec.revision,
-                    license=spec.license,
-                    task=spec.task,
-                    modality=spec.modality,
-                    pooling=spec.pooling,
-                    spec=spec_to_json(spec),
-                    artifact=artifact,
-                    created_at=parts.clock(),
-                ),
+                base_record(spec, artifact, now=parts.clock()),
             )
         with parts.database.read() as session:
             base = get_base(session, name)

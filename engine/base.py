@@ -9,8 +9,11 @@ A base bundle is an artifact folder with `graph.onnx`, `tokenizer.json` and `bas
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from store.records import Base
 
 Pooling = Literal["mean", "cls", "pooler"]
 
@@ -70,6 +73,22 @@ def spec_to_json(spec: BaseSpec) -> dict[str, Any]:
 def spec_from_json(data: dict[str, Any]) -> BaseSpec:
     layers = tuple(TargetLayer(**layer) for layer in data["layers"])
     return BaseSpec(**{**data, "layers": layers, "aliases": tuple(data["aliases"])})
+
+
+def base_record(spec: BaseSpec, artifact: str, *, name: str | None = None, now: datetime) -> Base:
+    """What the store keeps of an imported base. name: the one it gets there, the spec's own by default."""
+    return Base(
+        name=name or spec.name,
+        source=spec.source,
+        revision=spec.revision,
+        license=spec.license,
+        task=spec.task,
+        modality=spec.modality,
+        pooling=spec.pooling,
+        spec=spec_to_json(spec),
+        artifact=artifact,
+        created_at=now,
+    )
 
 
 def read_spec(bundle: Path) -> BaseSpec:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.base import spec_to_json
+from engine.base import base_record
 from engine.sketch import SKETCH_DIM, pack_floats
 from store.bases import add_base
 from store.clock import utc_now
 from store.database import Database
 from store.ids import new_id
 from store.predictions import NewPrediction, add_predictions
-from store.records import Base
 from tests.conftest import ImportedBase
 
 
@@ -27,18 +26,7 @@ def add_imported_base(database: Database, home: Path, base: ImportedBase, *, nam
     with database.write() as session:
         add_base(
             session,
-            Base(
-                name=name or spec.name,
-                source=spec.source,
-                revision=spec.revision,
-                license=spec.license,
-                task=spec.task,
-                modality=spec.modality,
-                pooling=spec.pooling,
-                spec=spec_to_json(spec),
-                artifact=base.artifact,
-                created_at=utc_now(),
-            ),
+            base_record(spec, base.artifact, name=name, now=utc_now()),
         )
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from engine.base import spec_to_json
+from engine.base import base_record
 from engine.engine import BatchResult
 from server.parts import Parts
 from server.process import bind, open_parts, serve_on, server_config
@@ -22,7 +22,6 @@ from store.artifacts import ArtifactStore
 from store.bases import add_base
 from store.clock import utc_now
 from store.database import Database, open_database
-from store.records import Base
 from store.settings import Settings, load_settings
 from store.versions import NewVersion, promote, register_version
 from tests.conftest import ImportedBase, MakeAdapter
@@ -132,18 +131,7 @@ def stock(database: Database, tiny: ImportedBase, adapters: list[NewVersion]) ->
     with database.write() as session:
         add_base(
             session,
-            Base(
-                name=spec.name,
-                source=spec.source,
-                revision=spec.revision,
-                license=spec.license,
-                task=spec.task,
-                modality=spec.modality,
-                pooling=spec.pooling,
-                spec=spec_to_json(spec),
-                artifact=tiny.artifact,
-                created_at=now,
-            ),
+            base_record(spec, tiny.artifact, now=now),
         )
         session.flush()
         for new in adapters:
