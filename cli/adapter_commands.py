@@ -2,14 +2,17 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.data_commands import LabelColumn, TextColumn
 from cli.group import command_group
 from cli.output import AsJson, facts, show
 from cli.parts import open_parts, person
+from cli.precision_check import read_check_rows, run_check, tell_checks
 from engine.adapter import (
     CONFIG_FILE,
     LABELS_FILE,
@@ -20,10 +23,12 @@ from engine.adapter import (
     read_labels,
 )
 from engine.base import BaseSpec, Pooling, spec_from_json
+from engine.precision import Precision, PrecisionCheck, checks_to_json
 from store.bases import get_base
 from store.errors import AdapterRefused, BadInput
 from store.events import tell
-from store.versions import NewVersion, check_name, get_version, register_version
+from store.settings import Settings
+from store.versions import NewVersion, check_name, get_version, keep_precision_checks, register_version
 from store.versions import promote as promote_version
 from store.views import version_view
 
@@ -46,6 +51,11 @@ def import_(
         str | None, typer.Option(help="Its labels, with commas, in the order of the head's rows, if it names none.")
     ] = None,
     pooling: Annotated[Pooling | None, typer.Option(help="The pooling it was trained with, if it states none.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows that check its faster precisions; none may have trained it.")
+    ] = None,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
     as_json: AsJson = False,
 ) -> None:
     """Check a LoRA adapter against its base, store it, and register it as a version of a model.
@@ -56,10 +66,13 @@ def import_(
     if not folder.is_dir():
         raise BadInput(f"no folder {str(folder)!r}; name what PEFT's save_pretrained left")
     with open_parts(ctx) as parts, tempfile.TemporaryDirectory(prefix="driftgate-adapter-") as scratch:
+        rows = None if data is None else read_check_rows(data, text_column=text_column, label_column=label_column)
         with parts.database.read() as session:
-            spec = spec_from_json(get_base(session, base).spec)
+            known = get_base(session, base)
+            spec, bundle = spec_from_json(known.spec), known.artifact
         staged = Path(scratch, folder.resolve().name)
         packed = stage_adapter(folder, staged, spec, labels=labels, pooling=pooling, assume_base=assume_base)
+        checks = {} if rows is None else run_check(parts, bundle, staged, rows, labels=packed.labels)
         artifact = parts.artifacts.put("adapters", staged)
         now, by = parts.clock(), person()
         new = NewVersion(model=model, base=base, adapter_artifact=artifact, rank=packed.rank, labels=packed.labels)
@@ -67,12 +80,21 @@ def import_(
             number = register_version(session, new, by=by, now=now)
             told = f"adapter {staged.name!r} imported on base {base!r}: rank {packed.rank}, {len(packed.labels)} labels"
             tell(session, model, "version_registered", told, by=by, now=now, version=number, adapter=artifact)
+            if checks:
+                told = tell_checks(checks, parts.settings.precision_max_loss)
+                keep_precision_checks(session, model, number, checks_to_json(checks), reason=told, by=by, now=now)
             if promote:
                 reason = f"version {number} promoted when it was imported"
                 promote_version(session, model, number, by=by, reason=reason, now=now)
         with parts.database.read() as session:
             view = version_view(session, get_version(session, model, number)) | {"promoted": promote}
-        show(view, facts(view), as_json=as_json)
+        show(view, facts(view), _about_precision(model, number, checks, parts.settings), as_json=as_json)
+
+
+def _about_precision(model: str, number: int, checks: Mapping[Precision, PrecisionCheck], settings: Settings) -> str:
+    if checks:
+        return tell_checks(checks, settings.precision_max_loss)
+    return f"it is served in fp32; check faster precisions with: driftgate model precision {model} {number} --data FILE"
 
 
 def stage_adapter(

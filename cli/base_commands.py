@@ -1,5 +1,6 @@
 """`driftgate base`: backbones that adapters stand on."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -8,10 +9,11 @@ from rich.console import RenderableType
 from cli.extras import require_extra
 from cli.group import command_group
 from cli.output import AsJson, facts, show, table
-from cli.parts import open_parts
-from cli.progress import spinner
+from cli.parts import Parts, open_parts
+from cli.progress import progress_bar
 from cli.quiet import quiet_libraries
 from engine.base import BaseSpec, base_record, spec_from_json
+from engine.precision import MIN_SPEEDUP, Precision, speeds_from_json
 from store.bases import add_base, get_base, list_bases
 from store.errors import BadInput
 from store.records import Base
@@ -46,7 +48,7 @@ def import_(
     if not targets:
         raise BadInput("--lora-targets names no layer; name at least one, for example: query,value")
     with open_parts(ctx) as parts:
-        with spinner(f"exporting {source}"):
+        with progress_bar() as progress:
             from retrain.export import import_base  # torch takes seconds
 
             quiet_libraries()
@@ -58,15 +60,15 @@ def import_(
                 max_rank=max_rank,
                 max_labels=max_labels,
                 license_name=license_name,
+                progress=progress,
             )
+            progress("measuring its speed", 0.8)
+            speeds = _measure(parts, artifact)
         with parts.database.write() as session:
-            add_base(
-                session,
-                base_record(spec, artifact, now=parts.clock()),
-            )
+            add_base(session, base_record(spec, artifact, speeds=speeds, now=parts.clock()))
         with parts.database.read() as session:
             base = get_base(session, name)
-        show(base_view(base), f"base {name!r} is ready", _drawn(base), as_json=as_json)
+        show(base_view(base), f"base {name!r} is ready", _drawn(base), *_advice(speeds), as_json=as_json)
 
 
 @app.command("list", epilog="Example: driftgate base list --json")
@@ -108,6 +110,34 @@ def _row(base: Base, spec: BaseSpec) -> tuple[object, ...]:
     )
 
 
+def _measure(parts: Parts, artifact: str) -> dict[Precision, float]:
+    from engine.engine import Engine
+    from engine.speed import measure_speeds, offered_precisions
+
+    bundle = parts.artifacts.fetch(artifact)
+    engine = Engine(bundle, slots=2, lanes=1, provider=parts.settings.provider)
+    return measure_speeds(engine, offered_precisions(engine))
+
+
+def _advice(speeds: Mapping[Precision, float]) -> list[str]:
+    """What the speeds mean for versions that are going to stand on the base."""
+    faster = {name: speed / speeds["fp32"] for name, speed in speeds.items() if name != "fp32"}
+    said = [
+        f"{name} runs {times:.1f} times as fast as fp32 here; "
+        + ("a version is served in it once its check has passed" if times >= MIN_SPEEDUP else "fp32 stays")
+        for name, times in faster.items()
+    ]
+    return said or ["nothing but fp32 runs here"]
+
+
+def _speeds(base: Base) -> str:
+    speeds = speeds_from_json(base.speeds)
+    if "fp32" not in speeds:
+        return ""
+    told = [f"{name} {speed:,.0f} ({speed / speeds['fp32']:.1f} times fp32)" for name, speed in speeds.items()]
+    return ", ".join([f"fp32 {speeds['fp32']:,.0f}", *told[1:]]) + " tokens/s a core"
+
+
 def _drawn(base: Base) -> RenderableType:
     spec = spec_from_json(base.spec)
     targets = sorted({layer.name.rpartition(".")[2] for layer in spec.layers})
@@ -123,6 +153,7 @@ def _drawn(base: Base) -> RenderableType:
             "adapters": f"rank up to {spec.max_rank}, up to {spec.max_labels} labels, on {', '.join(targets)}",
             "a slot takes": f"{spec.slot_bytes / 2**20:.2f} MiB",
             "input": f"{spec.preprocessing}; at most {spec.max_tokens} tokens",
+            "speed": _speeds(base),
             "weights": f"sha256 {spec.weights_sha256}",
             "artifact": base.artifact,
             "imported": base.created_at,

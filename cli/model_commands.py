@@ -1,18 +1,39 @@
 """`driftgate model`: which version answers, how it came to that, and the levers."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from cli.data_commands import LabelColumn, TextColumn
 from cli.group import command_group
 from cli.output import AsJson, cell, facts, printable, show, table
-from cli.parts import open_parts, person
+from cli.parts import Parts, open_parts, person
+from cli.precision_check import read_check_rows, run_check, tell_checks
+from engine.precision import (
+    PrecisionCheck,
+    checks_from_json,
+    checks_to_json,
+    choose_precision,
+    judge,
+    speeds_from_json,
+)
+from store.bases import get_base
 from store.events import history
-from store.records import Deployment, Event
-from store.versions import archive_version, get_deployment, get_version, list_models
+from store.records import Base, Deployment, Event, Version
+from store.settings import PrecisionAsked
+from store.versions import (
+    archive_version,
+    get_adapter,
+    get_deployment,
+    get_version,
+    keep_precision_checks,
+    list_models,
+    list_versions,
+)
 from store.versions import promote as promote_version
 from store.versions import rollback as roll_back
 from store.views import deployment_view, event_view, model_view, version_view
@@ -111,6 +132,106 @@ def archive(ctx: typer.Context, model: ModelName, version: VersionNumber, as_jso
             archive_version(session, model, version, by=person(), now=parts.clock())
             view = version_view(session, get_version(session, model, version))
         show(view, f"version {version} of {printable(model)!r} is archived", as_json=as_json)
+
+
+@app.command("precision", epilog="Example: driftgate model precision tickets --data held-out.csv")
+def precision(
+    ctx: typer.Context,
+    model: ModelName,
+    version: Annotated[
+        int | None,
+        typer.Argument(help="The number of the version; production, or the newest.", metavar="VERSION", min=1),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Check it on these labelled rows now, and keep what was found.", metavar="FILE")
+    ] = None,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Accuracy that it may cost; the default is DRIFTGATE_PRECISION_MAX_LOSS, as for servers."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """In which precision a version may be served, and why: fp32, or a faster one that passed a check on its data."""
+    with open_parts(ctx) as parts:
+        allowed = parts.settings.precision_max_loss if max_loss is None else max_loss
+        rows = None if data is None else read_check_rows(data, text_column=text_column, label_column=label_column)
+        with parts.database.read() as session:
+            number = version or get_deployment(session, model).production or list_versions(session, model)[-1].number
+            found = get_version(session, model, number)
+            adapter = get_adapter(session, found)
+            base = get_base(session, adapter.base)
+        if rows is not None:
+            folder = parts.artifacts.fetch(adapter.artifact)
+            trained = _trained_groups(parts, found)
+            checks = run_check(parts, base.artifact, folder, rows, labels=adapter.labels, trained=trained)
+            with parts.database.write() as session:
+                keep_precision_checks(
+                    session,
+                    model,
+                    number,
+                    checks_to_json(checks),
+                    reason=tell_checks(checks, allowed) or "nothing but fp32 runs here",
+                    by=person(),
+                    now=parts.clock(),
+                )
+            with parts.database.read() as session:
+                found = get_version(session, model, number)
+        view = _precision_view(found, base, asked=parts.settings.precision, max_loss=allowed)
+        show(view, *_drawn_precisions(view), as_json=as_json)
+
+
+def _trained_groups(parts: Parts, version: Version) -> set[str]:
+    """Texts that trained the version, as far as its snapshot tells."""
+    from retrain.snapshot import load_snapshot
+
+    if version.snapshot is None:
+        return set()
+    rows = load_snapshot(parts.database, parts.artifacts, version.snapshot)
+    return {row.group for row in rows if row.split == "train"}
+
+
+def _precision_view(version: Version, base: Base, *, asked: PrecisionAsked, max_loss: float) -> dict[str, Any]:
+    speeds, checks = speeds_from_json(base.speeds), checks_from_json(version.evaluation.get("precision", {}))
+    choice = choose_precision(asked, speeds=speeds, checks=checks, max_loss=max_loss)
+    verdicts: dict[str, dict[str, Any]] = {}
+    for name in sorted((speeds.keys() | checks.keys()) - {"fp32"}):
+        check = checks.get(name, PrecisionCheck(name, 0, 0, 0))
+        verdict = judge(check, max_loss)
+        verdicts[name] = {
+            "rows": check.rows,
+            "lost": check.lost,
+            "gained": check.gained,
+            "bound": verdict.bound,
+            "allowed": verdict.allowed,
+            "why": verdict.why if check.rows else f"{name} has not been checked on this version's own data",
+            "speedup": speeds[name] / speeds["fp32"] if name in speeds and "fp32" in speeds else None,
+        }
+    return {
+        "model": version.model,
+        "version": version.number,
+        "max_loss": max_loss,
+        "precisions": verdicts,
+        "served": {"precision": choice.precision, "why": choice.why},
+    }
+
+
+def _drawn_precisions(view: dict[str, Any]) -> list[RenderableType]:
+    columns = ("precision", "times fp32", "rows", "lost", "gained", "loses at most", "may serve")
+    return [
+        table(
+            columns,
+            [
+                (name, v["speedup"], v["rows"], v["lost"], v["gained"], v["bound"] if v["rows"] else None, v["allowed"])
+                for name, v in view["precisions"].items()
+            ],
+            empty="this base was imported with fp32 only; import it again under another name to get int8",
+        ),
+        f"served in {view['served']['precision']}: {view['served']['why']}",
+    ]
 
 
 def _show_deployment(row: Deployment, *, as_json: bool) -> None:

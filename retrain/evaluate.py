@@ -1,20 +1,23 @@
 """Evaluation by the serving engine itself: what is judged is exactly what will be served."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.adapter import read_adapter
 from engine.engine import Engine, Scored
+from engine.precision import Precision, PrecisionCheck, checks_to_json, choose_precision
+from engine.speed import offered_precisions
 from retrain.calibrate import fit_temperature
 from retrain.dataset import Row
 from retrain.gate import NO_ROWS, GateEvidence, PairedRows
 from retrain.scores import Scores, score_labels
+from store.errors import BadInput
 from store.reference import Reference
 
 REFERENCE_MIN_ROWS = 100
@@ -26,15 +29,29 @@ class Answers:
     """What one version answered to some rows."""
 
     labels: tuple[str, ...]
+    rows: tuple[Row, ...]
     scored: Scored
 
     @property
     def predicted(self) -> list[str]:
         return [self.labels[i] for i in self.scored.probabilities.argmax(axis=1)]
 
-    def correct(self, rows: Sequence[Row]) -> NDArray[np.bool_]:
-        pairs = zip(self.predicted, rows, strict=True)
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        pairs = zip(self.predicted, self.rows, strict=True)
         return np.array([label == row.label for label, row in pairs], np.bool_)
+
+    def on(self, rows: Sequence[Row]) -> "Answers":
+        """The answers to some of the rows."""
+        place = {row: i for i, row in enumerate(self.rows)}
+        take = np.array([place[row] for row in rows], np.int64)
+        scored = Scored(
+            probabilities=self.scored.probabilities[take],
+            sketches=self.scored.sketches[take],
+            length_tokens=self.scored.length_tokens[take],
+            unknown_tokens=self.scored.unknown_tokens[take],
+        )
+        return Answers(self.labels, tuple(rows), scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,19 @@ class HeldOut:
     """Audit test rows that came since."""
     reference: tuple[Row, ...]
     """What the monitor will compare production with: see choose_reference."""
+    every: tuple[Row, ...]
+    """All validation and test rows, the others among them: the more rows, the surer the check of a precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How servers of this store choose a version's precision; all processes of a store share these settings."""
+
+    provider: str = "auto"
+    precision: Precision | Literal["auto"] = "auto"
+    max_loss: float = 0.005
+    speeds: Mapping[Precision, float] = field(default_factory=dict)
+    """Tokens/s by precision, as the base's record keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +91,9 @@ def hold_out(rows: Sequence[Row], *, new_after_seq: int | None) -> HeldOut:
     test = [row for row in rows if row.split == "test"]
     new = [row for row in test if _is_new(row, new_after_seq)]
     old = [row for row in test if not _is_new(row, new_after_seq)]
-    return HeldOut(tuple(old), tuple(new), tuple(choose_reference(rows, new_after_seq=new_after_seq)))
+    reference = choose_reference(rows, new_after_seq=new_after_seq)
+    every = [row for row in rows if row.split in ("validation", "test")]
+    return HeldOut(tuple(old), tuple(new), tuple(reference), tuple(every))
 
 
 def choose_reference(rows: Sequence[Row], *, new_after_seq: int | None) -> list[Row]:
@@ -84,14 +116,22 @@ def evaluate(
     candidate: Path,
     production: Path | None,
     requires_improvement: bool,
+    serving: Serving,
 ) -> Evaluation:
-    """Score candidate and production (adapter folders) on the held-out rows, with one engine."""
-    engine = Engine(bundle, slots=2)
-    candidate_answers = {name: _answer(engine, candidate, rows) for name, rows in _sets(held_out).items()}
+    """Score candidate and production (adapter folders) on the held-out rows, with one engine.
+
+    The gate compares in fp32. The reference is scored in the precision in which the version will be served: the
+    monitor compares windows with it, and must not take the rounding of a precision for drift.
+    """
+    engine = Engine(bundle, slots=2, lanes=1, provider=serving.provider)
+    in_each = _answer_in_each(engine, candidate, held_out.every)
+    checks = compare_with_fp32(in_each)
+    speeds = {name: speed for name, speed in serving.speeds.items() if name in in_each}
+    choice = choose_precision(serving.precision, speeds=speeds, checks=checks, max_loss=serving.max_loss)
+    test = {"old": held_out.old, "new": held_out.new}
+    candidate_answers = {name: in_each["fp32"].on(rows) for name, rows in test.items()}
     production_answers = (
-        {}
-        if production is None
-        else {name: _answer(engine, production, rows) for name, rows in _sets(held_out).items()}
+        {} if production is None else {name: _answer(engine, production, rows) for name, rows in test.items()}
     )
     majority = Counter(row.label for row in train).most_common(1)[0][0]
     summary: dict[str, Any] = {}
@@ -106,37 +146,84 @@ def evaluate(
             summary[name]["production"] = score_labels(
                 truth, production_answers[name].predicted, majority=majority
             ).as_dict()
-        paired[name] = _pair(rows, candidate_answers[name], production_answers.get(name), scores)
+        paired[name] = _pair(candidate_answers[name], production_answers.get(name), scores)
     overall = _overall(held_out, candidate_answers, majority)
     summary |= {"accuracy": overall.accuracy, "macro_f1": overall.macro_f1, "interval": list(overall.interval)}
     summary["test_rows"] = overall.rows
-    reference = _reference(held_out.reference, candidate_answers["reference"])
+    reference = _reference(in_each[choice.precision].on(held_out.reference))
     summary["validation_accuracy"] = reference.accuracy
+    summary["reference_precision"] = choice.precision
+    summary["precision"] = checks_to_json(checks)
     evidence = GateEvidence(
         old=paired.get("old", NO_ROWS), new=paired.get("new", NO_ROWS), requires_improvement=requires_improvement
     )
     return Evaluation(evidence, summary, reference)
 
 
+def rows_to_check(rows: Sequence[Row], *, labels: Sequence[str], trained: Collection[str] = ()) -> list[Row]:
+    """The rows of a person's file that may check a version: each text once, and none that trained it.
+
+    labels: of the version. trained: groups of the rows that trained it. Raises BadInput if nothing is left.
+    """
+    known = [row for row in rows if row.label in set(labels)]
+    if not known:
+        seen, has = sorted({row.label for row in rows})[:5], list(labels[:5])
+        raise BadInput(
+            f"no row has a label of the version: the file has {', '.join(seen)}, the version {', '.join(has)}"
+        )
+    fresh = {row.group: row for row in reversed(rows) if row.group not in trained}
+    if not fresh:
+        raise BadInput("every row of the file trained the version; bring rows that it has not seen")
+    return list(reversed(fresh.values()))
+
+
+def check_precisions(
+    bundle: Path, adapter: Path, rows: Sequence[Row], *, provider: str = "auto"
+) -> dict[Precision, PrecisionCheck]:
+    """Check the adapter folder in every precision that runs here, on rows that did not train it."""
+    engine = Engine(bundle, slots=2, lanes=1, provider=provider)
+    return compare_with_fp32(_answer_in_each(engine, adapter, rows))
+
+
+def compare_with_fp32(answers: Mapping[Precision, Answers]) -> dict[Precision, PrecisionCheck]:
+    """Count, for each precision but fp32, the rows that it alone answers wrongly, and that it alone answers rightly."""
+    plain = answers["fp32"].correct
+    return {
+        precision: PrecisionCheck(
+            precision,
+            rows=len(plain),
+            lost=int(np.sum(plain & ~found.correct)),
+            gained=int(np.sum(~plain & found.correct)),
+        )
+        for precision, found in answers.items()
+        if precision != "fp32"
+    }
+
+
 def _is_new(row: Row, new_after_seq: int | None) -> bool:
     return new_after_seq is not None and row.feedback_seq is not None and row.feedback_seq > new_after_seq
 
 
-def _sets(held_out: HeldOut) -> dict[str, tuple[Row, ...]]:
-    return {"old": held_out.old, "new": held_out.new, "reference": held_out.reference}
-
-
-def _answer(engine: Engine, adapter: Path, rows: Sequence[Row]) -> Answers:
+def _answer(engine: Engine, adapter: Path, rows: Sequence[Row], *, precision: Precision = "fp32") -> Answers:
     packed = read_adapter(adapter, engine.spec, assume_base=True)
     engine.bank.load(str(adapter), packed)
-    scored = engine.score([row.text for row in rows], str(adapter), labels=len(packed.labels))
-    return Answers(packed.labels, scored)
+    texts = [row.text for row in rows]
+    scored = engine.score(texts, str(adapter), labels=len(packed.labels), precision=precision)
+    return Answers(packed.labels, tuple(rows), scored)
 
 
-def _pair(rows: Sequence[Row], candidate: Answers, production: Answers | None, scores: Scores) -> PairedRows:
+def _answer_in_each(engine: Engine, adapter: Path, rows: Sequence[Row]) -> dict[Precision, Answers]:
+    answers: dict[Precision, Answers] = {}
+    for precision in offered_precisions(engine):
+        engine.open(precision)
+        answers[precision] = _answer(engine, adapter, rows, precision=precision)
+    return answers
+
+
+def _pair(candidate: Answers, production: Answers | None, scores: Scores) -> PairedRows:
     return PairedRows(
-        production_correct=None if production is None else production.correct(rows),
-        candidate_correct=candidate.correct(rows),
+        production_correct=None if production is None else production.correct,
+        candidate_correct=candidate.correct,
         majority_accuracy=scores.majority_accuracy,
     )
 
@@ -146,9 +233,9 @@ def _overall(held_out: HeldOut, answers: dict[str, Answers], majority: str) -> S
     return score_labels(truth, answers["old"].predicted + answers["new"].predicted, majority=majority)
 
 
-def _reference(rows: Sequence[Row], answers: Answers) -> Reference:
+def _reference(answers: Answers) -> Reference:
     index = {label: i for i, label in enumerate(answers.labels)}
-    true_label = np.array([index.get(row.label, -1) for row in rows], np.int64)
+    true_label = np.array([index.get(row.label, -1) for row in answers.rows], np.int64)
     scored = answers.scored
     return Reference(
         labels=answers.labels,

@@ -22,8 +22,9 @@ from safetensors import safe_open
 
 from engine.adapter import WEIGHTS_FILE, read_adapter
 from engine.base import BaseSpec, read_spec
+from engine.precision import speeds_from_json
 from retrain.dataset import Row
-from retrain.evaluate import Evaluation, evaluate, hold_out
+from retrain.evaluate import Evaluation, Serving, evaluate, hold_out
 from retrain.gate import GateRules, GateVerdict, judge_candidate
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_training
@@ -129,6 +130,12 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
         candidate=adapter,
         production=data.production_adapter,
         requires_improvement=run.parameters.get("requires_improvement", True),
+        serving=Serving(
+            provider=worker.settings.provider,
+            precision=worker.settings.precision,
+            max_loss=worker.settings.precision_max_loss,
+            speeds=speeds_from_json(base.speeds),
+        ),
     )
     rules = GateRules(margin=worker.settings.gate_margin, alpha=worker.settings.gate_alpha)
     verdict = judge_candidate(evaluation.gate, rules)

@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,18 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from engine.base import GRAPH_FILE, SPEC_FILE, TOKENIZER_FILE, BaseSpec, Pooling, TargetLayer, bank_shapes, spec_to_json
+from engine.base import (
+    GRAPH_FILES,
+    SPEC_FILE,
+    TOKENIZER_FILE,
+    BaseSpec,
+    Pooling,
+    TargetLayer,
+    bank_shapes,
+    spec_to_json,
+)
 from retrain.backbone import pool, read_pooling, text_limit
+from retrain.quantize import write_int8_graph
 from store.artifacts import ArtifactStore, digest_file
 from store.errors import BadInput, Refused
 
@@ -73,11 +84,14 @@ def import_base(
     max_rank: int = 16,
     max_labels: int = 256,
     license_name: str | None = None,
+    progress: Callable[[str, float], None] = lambda step, share: None,
 ) -> tuple[BaseSpec, str]:
     """Export `source` (a local Hugging Face folder, or a hub id) and store it; returns its spec and artifact key.
 
+    progress: called with each step as it begins, and the share of the time that has gone, 0 to 1.
     Raises BadInput for a source that cannot be read, Refused for one that cannot be exported.
     """
+    progress("reading the weights", 0.0)
     folder = _resolve(source)
     config = _load(lambda: AutoConfig.from_pretrained(folder), source)
     backbone = _load(
@@ -125,7 +139,11 @@ def import_base(
             pad_token_id=config.pad_token_id or 0,
             preprocessing=f"tokenizer.json of the source, cut at {text_limit(folder, config)} tokens only on request",
         )
-        _export(backbone, list(wrapped.values()), spec, bundle / GRAPH_FILE)
+        progress("exporting the graph", 0.1)
+        _export(backbone, list(wrapped.values()), spec, bundle / GRAPH_FILES["fp32"])
+        progress("rounding it to int8", 0.6)
+        write_int8_graph(bundle / GRAPH_FILES["fp32"], bundle / GRAPH_FILES["int8"])
+        progress("storing it", 0.75)
         spec = replace(spec, backbone_artifact=artifacts.put("backbones", backbone_folder))
         (bundle / SPEC_FILE).write_text(json.dumps(spec_to_json(spec), indent=1, sort_keys=True))
         return spec, artifacts.put("bases", bundle)

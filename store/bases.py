@@ -8,7 +8,8 @@ from store.records import Base
 
 
 def add_base(session: Session, base: Base) -> None:
-    """Register a base. The same content under the same name again is fine; another one is a Conflict."""
+    """Register a base. The same content under the same name again is fine, and what was measured anew replaces what was
+    measured before; another content is a Conflict."""
     known = session.get(Base, base.name)
     if known is None:
         session.add(base)
@@ -17,6 +18,8 @@ def add_base(session: Session, base: Base) -> None:
             f"base {base.name!r} exists already, imported from {known.source!r} with other settings or weights; "
             "bases do not change: choose another --name"
         )
+    elif base.speeds:
+        known.speeds = base.speeds
 
 
 def get_base(session: Session, name: str) -> Base:

@@ -36,6 +36,9 @@ class NewPrediction:
     """Probability with which it was drawn into the audit sample; None if it was not drawn."""
 
 
+_COLUMNS = [name for name in NewPrediction.__slots__ if name != "audit"]
+
+
 def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
     """Write recorded predictions, and the audit sample among them.
 
@@ -43,9 +46,8 @@ def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
     """
     if not rows:
         return
-    session.execute(
-        insert_missing(session, Prediction, key="id"),
-        [{name: getattr(row, name) for name in NewPrediction.__slots__ if name != "audit"} for row in rows],
+    session.connection().execute(  # the session would look at every row as an object
+        insert_missing(session, Prediction, key="id"), [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
     )
     audit = [
         {"prediction_id": r.id, "model": r.model, "inclusion": r.audit, "at": r.at} for r in rows if r.audit is not None

@@ -77,6 +77,8 @@ class Base(Record):
     spec: Mapped[dict[str, Any]]
     """What engine.base.BaseSpec holds, as JSON."""
     artifact: Mapped[str]
+    speeds: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Tokens/s on one core by precision, as measured where it was imported; empty if nobody did."""
     created_at: Mapped[datetime]
 
 
@@ -116,6 +118,7 @@ class Version(Record):
     reference: Mapped[str | None]
     """Artifact of the version's own validation rows as the engine scored them; None if it has none."""
     evaluation: Mapped[dict[str, Any]]
+    """Figures of the run that made it. Under `precision`, by precision: rows checked, lost and gained against fp32."""
     state: Mapped[str] = mapped_column(String(32))
     """ready, rejected or archived."""
     created_at: Mapped[datetime]
@@ -134,6 +137,8 @@ class Deployment(Record):
     stage: Mapped[str] = mapped_column(String(32))
     """none, shadow or canary."""
     traffic_share: Mapped[float]
+    unloaded: Mapped[bool] = mapped_column(default=False)
+    """Taken out of service through the model repository, until somebody loads it again."""
     revision: Mapped[int]
     updated_at: Mapped[datetime]
 

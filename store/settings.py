@@ -11,7 +11,9 @@ from sqlalchemy.exc import ArgumentError
 
 from store.errors import BadInput
 
-Provider = Literal["auto", "cpu"]
+Provider = Literal["auto", "cpu", "openvino"]
+
+PrecisionAsked = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class Settings(BaseSettings):
@@ -26,11 +28,25 @@ class Settings(BaseSettings):
     # Serving
     host: str = Field("127.0.0.1", description="Address that `serve` binds to")
     port: int = Field(8080, ge=0, le=65535, description="HTTP port of `serve`; 0 takes a free one")
+    grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port of `serve`; 0 takes a free one")
     provider: Provider = Field("auto", description="Execution provider of ONNX Runtime")
-    slots: int = Field(64, ge=2, le=65536, description="Adapters that are resident at once, per base")
-    budget_tokens: int = Field(256, ge=16, description="Tokens a batch, per core, padding included")
-    queue_tokens: int = Field(65_536, ge=16, description="Tokens that may wait; beyond that callers get 429")
-    request_timeout_s: float = Field(30.0, gt=0, description="Deadline of a request, in seconds")
+    precision: PrecisionAsked = Field(
+        "auto", description="How the frozen part computes; a faster one serves a version only after its check"
+    )
+    precision_max_loss: float = Field(
+        0.005, gt=0, lt=1, description="Accuracy that a faster precision may cost, with 95 % confidence"
+    )
+    workers: int = Field(1, ge=1, le=1024, description="Serving processes on one port; each takes its share of cores")
+    slots: int = Field(256, ge=2, le=65536, description="Adapters that are resident at once, per base")
+    slot_memory_bytes: int = Field(
+        2**30, ge=2**20, description="Memory that the slots of a base may take; it wins over `slots`"
+    )
+    budget_tokens: int = Field(256, ge=16, description="Tokens a batch, padding included")
+    queue_tokens: int = Field(2048, ge=16, description="Tokens per core that may wait; beyond that callers get 429")
+    request_timeout_s: float = Field(30.0, gt=0, description="Longest deadline of a request, in seconds")
+    drain_notice_s: float = Field(
+        0.5, ge=0, description="How long a server that got SIGTERM says it is not ready before it takes nothing more"
+    )
     drain_timeout_s: float = Field(10.0, ge=0, description="How long a stopping server waits for its work")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body")
     max_inputs: int = Field(1024, ge=1, description="Texts in one request")

@@ -6,7 +6,8 @@ and looks again. Servers notice a change by the revision number.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,10 @@ class ServedVersion:
     base_artifact: str
     adapter_artifact: str
     labels: tuple[str, ...]
+    precision_checks: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """By precision: rows checked, lost and gained against fp32 (engine.precision.checks_from_json); may be empty."""
+    base_speeds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Tokens/s by precision where the base was imported; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Route:
     previous: int | None
     stage: str
     traffic_share: float
+    unloaded: bool = False
+    """Taken out of service until somebody loads it again."""
 
 
 def check_name(name: str, *, what: str = "model") -> str:
@@ -90,6 +97,7 @@ def register_version(session: Session, new: NewVersion, *, by: str, now: datetim
                 previous=None,
                 stage="none",
                 traffic_share=0.0,
+                unloaded=False,
                 revision=0,
                 updated_at=now,
             )
@@ -155,6 +163,14 @@ def list_versions(session: Session, model: str) -> list[Version]:
     return list(session.scalars(select(Version).where(Version.model == model).order_by(Version.number)))
 
 
+def version_states(session: Session, model: str | None = None) -> list[tuple[str, int, str]]:
+    """Model, number and state of every version, or of those of `model`, in order."""
+    query = select(Version.model, Version.number, Version.state).order_by(Version.model, Version.number)
+    if model is not None:
+        query = query.where(Version.model == model)
+    return [(name, number, state) for name, number, state in session.execute(query)]
+
+
 def get_adapter(session: Session, version: Version) -> Adapter:
     return session.get_one(Adapter, version.adapter)
 
@@ -170,6 +186,7 @@ def routes(session: Session) -> list[Route]:
             Deployment.previous,
             Deployment.stage,
             Deployment.traffic_share,
+            Deployment.unloaded,
         ).order_by(Deployment.model)
     )
     return [Route(*row) for row in rows]
@@ -189,6 +206,8 @@ def served_version(session: Session, model: str, number: int) -> ServedVersion:
         base_artifact=base.artifact,
         adapter_artifact=adapter.artifact,
         labels=tuple(adapter.labels),
+        precision_checks=version.evaluation.get("precision", {}),
+        base_speeds=base.speeds,
     )
 
 
@@ -241,6 +260,34 @@ def archive_version(session: Session, model: str, number: int, *, by: str, now: 
     _change(session, deployment, None, now=now, previous=previous)  # a new revision: servers look again
     version.state = "archived"
     tell(session, model, "archived", f"version {number} archived", by=by, now=now, version=number)
+
+
+def set_unloaded(session: Session, model: str, unloaded: bool, *, by: str, now: datetime) -> Deployment:
+    """Take a model out of service on every server, or put it back; nothing happens if it is so already.
+
+    The deployment itself stays: what is loaded again is what would be served by now. Raises NotFound, Conflict.
+    """
+    deployment = get_deployment(session, model)
+    if deployment.unloaded != unloaded:
+        _change(session, deployment, None, now=now, unloaded=unloaded)
+        kind, what = ("unloaded", "taken out of service") if unloaded else ("loaded", "put back into service")
+        tell(session, model, kind, what, by=by, now=now)
+    return deployment
+
+
+def keep_precision_checks(
+    session: Session, model: str, number: int, checks: Mapping[str, Any], *, reason: str, by: str, now: datetime
+) -> None:
+    """Keep what a check of a version's precisions found, in place of what an earlier one did, and tell it.
+
+    A deployed version gets a new revision, so that servers look again. Raises NotFound.
+    """
+    version = get_version(session, model, number)
+    deployment = get_deployment(session, model)
+    version.evaluation = {**version.evaluation, "precision": {**version.evaluation.get("precision", {}), **checks}}
+    if number in (deployment.production, deployment.candidate, deployment.previous):
+        _change(session, deployment, None, now=now)
+    tell(session, model, "precision_checked", reason, by=by, now=now, version=number)
 
 
 def _settled(production: int, *, previous: int | None) -> dict[str, Any]:

@@ -109,6 +109,7 @@ def base_view(row: Base) -> dict[str, Any]:
         "modality": row.modality,
         "pooling": row.pooling,
         "artifact": row.artifact,
+        "speeds": row.speeds,
         "created_at": row.created_at.isoformat(),
         "spec": row.spec,
     }

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from engine.adapter import LABELS_FILE, AdapterLabels
+from engine.adapter import LABELS_FILE, WEIGHTS_FILE, AdapterLabels
 from engine.base import BaseSpec
 from retrain.backbone import load_classifier
 
@@ -54,6 +55,16 @@ def save_random_adapter(
     model.peft_config["default"].base_model_name_or_path = str(source)
     model.save_pretrained(folder)
     (folder / LABELS_FILE).write_text(AdapterLabels(labels, spec.pooling).as_json())
+
+
+def set_head(folder: Path, *, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
+    """Give a saved adapter another head. weight: [labels, hidden]; bias: [labels]."""
+    path = folder / WEIGHTS_FILE
+    tensors = load_file(path)
+    (stem,) = {name.rpartition(".")[0] for name in tensors if name.endswith("classifier.weight")}
+    tensors[f"{stem}.weight"] = np.ascontiguousarray(weight, np.float32)
+    tensors[f"{stem}.bias"] = np.ascontiguousarray(bias, np.float32)
+    save_file(tensors, path)
 
 
 def peft_logits(folder: Path, source: Path, spec: BaseSpec, labels: int, texts: list[str]) -> NDArray[np.float32]:

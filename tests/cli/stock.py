@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from store.predictions import NewPrediction, add_predictions
 from tests.conftest import ImportedBase
 
 
-def add_imported_base(database: Database, home: Path, base: ImportedBase, *, name: str | None = None) -> None:
+def add_imported_base(
+    database: Database, home: Path, base: ImportedBase, *, name: str | None = None, **columns: Any
+) -> None:
     """Leave the store as `driftgate base import` does, with the artifacts copied from the session's base."""
     for key in (base.artifact, base.spec.backbone_artifact):
         source = base.bundle.parents[1] / key
@@ -26,7 +29,7 @@ def add_imported_base(database: Database, home: Path, base: ImportedBase, *, nam
     with database.write() as session:
         add_base(
             session,
-            base_record(spec, base.artifact, name=name, now=utc_now()),
+            base_record(spec, base.artifact, name=name, now=utc_now(), **columns),
         )
 
 

@@ -135,3 +135,27 @@ def test_artifacts_that_cannot_be_written_register_nothing(
     assert "cannot write artifact" in refusal("adapter", "import", make_adapter(with_base), *IMPORT)
     with opened.read() as session, pytest.raises(NotFound):
         get_deployment(session, "tickets")
+
+
+def test_without_data_an_adapter_stays_in_fp32_and_is_told_how_to_be_checked(driftgate, with_base, make_adapter):
+    said = driftgate("adapter", "import", make_adapter(with_base), *IMPORT).stdout.splitlines()[-1]
+    assert said.endswith("check faster precisions with: driftgate model precision tickets 1 --data FILE")
+
+
+def test_labelled_rows_check_its_precisions_before_it_is_promoted(ask, with_base, make_adapter, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    rows = ({"text": f"ticket number {n}", "label": ("no", "yes")[n % 2]} for n in range(120))
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = ask("adapter", "import", make_adapter(with_base), *IMPORT, "--promote", "--data", data)
+    assert found["evaluation"]["precision"]["int8"]["rows"] == 120
+    kinds = [event["kind"] for event in ask("model", "history", "tickets")["events"]]
+    assert kinds == ["version_registered", "precision_checked", "promoted"]
+
+
+def test_data_that_cannot_check_leaves_nothing_behind(refusal, opened, with_base, make_adapter, tmp_path):
+    data = tmp_path / "rows.csv"
+    data.write_text("text,label\nhello,maybe\n")
+    result = refusal("adapter", "import", make_adapter(with_base), *IMPORT, "--data", data)
+    assert "no row has a label of the version" in result
+    with opened.read() as session, pytest.raises(NotFound):
+        get_deployment(session, "tickets")

@@ -1,4 +1,7 @@
+from cli.base_commands import _advice
 from store.bases import get_base
+
+STEPS = ["reading the weights", "exporting the graph", "rounding it to int8", "storing it", "measuring its speed"]
 
 
 def test_a_base_is_imported_once_listed_and_shown(ask, driftgate, opened, tiny_source):
@@ -10,7 +13,9 @@ def test_a_base_is_imported_once_listed_and_shown(ask, driftgate, opened, tiny_s
         assert get_base(session, "tiny").artifact == imported["artifact"]
     assert [base["name"] for base in ask("base", "list")["bases"]] == ["tiny"]
     assert ask("base", "show", "tiny") == imported
+    assert imported["speeds"]["fp32"] > 0
     shown = driftgate("base", "show", "tiny").stdout
+    assert "tokens/s a core" in shown
     assert "rank up to 4, up to 8 labels, on query, value" in shown
     assert str(tiny_source) in shown
 
@@ -18,8 +23,8 @@ def test_a_base_is_imported_once_listed_and_shown(ask, driftgate, opened, tiny_s
 def test_the_same_name_for_other_weights_is_refused(driftgate, with_base, tiny_source):
     result = driftgate("base", "import", tiny_source, "--name", "tiny", "--max-rank", "2")
     assert result.exit_code == 1
-    what, why = result.stderr.splitlines()  # the libraries say nothing
-    assert what.startswith("exporting ")
+    *steps, why = result.stderr.splitlines()  # the libraries say nothing
+    assert [step.strip().partition("% ")[2] for step in steps] == STEPS
     assert why.startswith("error: base 'tiny' exists already")
     assert why.endswith("choose another --name")
 
@@ -45,3 +50,25 @@ def test_an_unknown_base_is_told_with_near_matches(refusal, with_base):
 
 def test_without_a_base_the_list_says_how_to_get_one(driftgate):
     assert "driftgate base import" in driftgate("base", "list").stdout
+
+
+def test_importing_the_same_again_is_fine_and_says_what_precisions_are_worth(driftgate, ask, opened, with_base):
+    options = ["--lora-targets", "query,value,dense", "--max-rank", 8, "--max-labels", 16]
+    before = ask("base", "show", "tiny")
+    assert before["speeds"] == {}
+    result = driftgate("base", "import", with_base.source, "--name", "tiny", *options)
+    assert result.exit_code == 0, result.stderr
+    after = ask("base", "show", "tiny")
+    assert after["artifact"] == before["artifact"], "the bundle does not depend on when it was made"
+    assert after["speeds"]["fp32"] > 0
+    said = result.stdout.splitlines()[-1]
+    assert said == "nothing but fp32 runs here" or said.startswith("int8 runs ")
+
+
+def test_speeds_are_told_as_ratios_and_what_they_mean():
+    speeds = {"fp32": 4000.0, "int8": 10_400.0, "bf16": 4100.0}
+    assert _advice(speeds) == [
+        "int8 runs 2.6 times as fast as fp32 here; a version is served in it once its check has passed",
+        "bf16 runs 1.0 times as fast as fp32 here; fp32 stays",
+    ]
+    assert _advice({"fp32": 4000.0}) == ["nothing but fp32 runs here"]

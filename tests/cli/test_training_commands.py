@@ -82,7 +82,10 @@ def test_train_prints_what_outsiders_count_on_and_tells_its_stages(trained_home,
     assert found["accuracy"] > 0.9
     for stage in ("snapshot", "training", "evaluation", "gate", "100% done"):
         assert stage in result.stderr
-    assert ask("model", "show", "tickets")["production"] == 1
+    shown = ask("model", "show", "tickets")
+    assert shown["production"] == 1
+    checked = shown["versions"][0]["evaluation"]["precision"]
+    assert all(check["rows"] > 150 for check in checked.values()), "every validation and test row checks"
 
 
 def test_runs_are_listed_and_shown_with_their_curves(trained_home, ask, driftgate, refusal):

@@ -10,6 +10,7 @@ from store.versions import (
     check_name,
     get_deployment,
     get_version,
+    keep_precision_checks,
     list_models,
     list_versions,
     promote,
@@ -232,3 +233,32 @@ def test_rows_of_a_version_cannot_hang_in_the_air(database):
                 created_at=NOW,
             )
         )  # fmt: skip
+
+
+def test_a_precision_check_joins_the_evaluation_and_a_deployed_version_gets_a_new_revision(tickets):
+    put(tickets, 1)
+
+    def keep(number: int, checks: dict) -> None:
+        with tickets.write() as session:
+            keep_precision_checks(session, "tickets", number, checks, reason="int8 passed", by="ann", now=NOW)
+
+    keep(1, {"int8": {"rows": 700, "lost": 0, "gained": 0}})
+    keep(1, {"bf16": {"rows": 700, "lost": 1, "gained": 0}})
+    assert state(tickets) == (1, None, 3)
+    keep(2, {"int8": {"rows": 10, "lost": 0, "gained": 0}})
+    assert state(tickets) == (1, None, 3)
+    with tickets.read() as session:
+        served = served_version(session, "tickets", 1)
+        assert set(served.precision_checks) == {"int8", "bf16"}
+        assert served_version(session, "tickets", 3).precision_checks == {}
+        told = [(e.kind, e.version, e.message) for e in history(session, "tickets")]
+    assert told[1:] == [("precision_checked", n, "int8 passed") for n in (1, 1, 2)]
+
+
+def test_a_base_keeps_the_speeds_that_were_measured_last(tickets):
+    with tickets.write() as session:
+        add_base(session, base(speeds={"fp32": 4000.0, "int8": 9000.0}))
+    with tickets.write() as session:
+        add_base(session, base())
+    with tickets.read() as session:
+        assert served_version(session, "tickets", 1).base_speeds == {"fp32": 4000.0, "int8": 9000.0}
