@@ -41,6 +41,11 @@ COMMANDS: Mapping[str, Entry] = {
         "Answer predictions over HTTP until stopped.",
         "driftgate serve --host 127.0.0.1 --port 8080",
     ),
+    "bench": Entry(
+        "cli.bench_command:bench",
+        "Load-test a model on a running server.",
+        "driftgate bench tickets --picture latency.svg",
+    ),
     "monitor": Entry(
         "cli.process_commands:monitor", "Watch every model for drift until stopped.", "driftgate monitor --once --json"
     ),

@@ -1,0 +1,1 @@
+"""driftgate beside the servers that one could pick instead: the same machine, model, texts and questions."""
