@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type check bench constraints clean
+.PHONY: help setup demo test test-slow lint type check bench bench-peers proto constraints clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,12 @@ check: lint type ## Format, lint, import floors and types: what CI checks beside
 bench: $(STAMP) ## Print one line for each figure that we claim
 	$(BIN)/python -m benchmarks.swap_under_load
 	$(BIN)/python -m benchmarks.start_up
+
+bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in .bench-peers
+	$(BIN)/python -m benchmarks.peers
+
+proto: $(STAMP) ## Make the gRPC code anew from server/oip/inference.proto
+	$(BIN)/python -m server.oip.generate
 
 constraints: $(STAMP) ## Pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(driftgate|pip|setuptools)\b' | sed 's/+cpu$$//' > constraints.txt

@@ -15,7 +15,8 @@ from cli.db_commands import check_schema, shown_url, store_is_missing
 from cli.extras import EXTRAS, missing_packages
 from cli.output import AsJson, show, table
 from cli.parts import installed_version, settings_of
-from engine.providers import choose_provider, installed_build
+from engine.providers.choose import choose_provider
+from engine.runtime import installed_build
 from store.errors import BadInput, DriftgateError, StoreUnavailable
 from store.settings import Settings
 
@@ -50,7 +51,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("cores", "ok", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")
     yield Finding("packages", "ok", ", ".join(_versions()))
     yield _examined("ONNX Runtime", _runtime)
-    yield _examined("provider", lambda: choose_provider(settings.provider))
+    yield _examined("provider", lambda: choose_provider(settings.provider).name)
     yield _examined("store", lambda: _store(settings))
     yield _examined("artifacts", lambda: _artifacts(settings))
     for extra in EXTRAS:

@@ -16,6 +16,9 @@ Host = Annotated[str | None, typer.Option(help="Address to bind to; the default 
 Port = Annotated[
     int | None, typer.Option(min=0, max=65_535, help="HTTP port, 0 for a free one; the default is DRIFTGATE_PORT.")
 ]
+GrpcPort = Annotated[
+    int | None, typer.Option(min=0, max=65_535, help="gRPC port, 0 for a free one; the default is DRIFTGATE_GRPC_PORT.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Bind to any address although there is no API key.")]
 Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now, then end.")]
 
@@ -24,17 +27,44 @@ def serve(
     ctx: typer.Context,
     host: Host = None,
     port: Port = None,
+    grpc_port: GrpcPort = None,
     provider: Annotated[
-        Literal["auto", "cpu"] | None,
+        Literal["auto", "cpu", "openvino"] | None,
         typer.Option(help="Execution provider of ONNX Runtime; the default is DRIFTGATE_PROVIDER."),
     ] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "int8"] | None,
+        typer.Option(help="How the frozen part computes; the default is DRIFTGATE_PRECISION."),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Accuracy that a faster precision may cost, as a share of 1."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on the one port; the default is DRIFTGATE_WORKERS.")
+    ] = None,
     insecure: Insecure = False,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Follows the store: what is promoted elsewhere is served here within a second."""
-    settings = settings_of(ctx, host=host, port=port, provider=provider)
+    settings = settings_of(
+        ctx,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        provider=provider,
+        precision=precision,
+        precision_max_loss=max_loss,
+        workers=workers,
+    )
+    if settings.workers > 1 and listen_fd is None:
+        from cli.serve_workers import serve_workers
+
+        serve_workers(settings, insecure=insecure)
+        return
     from server.process import run_server
 
-    run_server(settings, insecure=insecure)
+    run_server(settings, insecure=insecure, listen_fd=listen_fd)
 
 
 def monitor(ctx: typer.Context, once: Once = False, as_json: AsJson = False) -> None:

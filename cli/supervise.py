@@ -32,6 +32,8 @@ class Child:
     command: tuple[str, ...]
     vital: bool = False
     """Whether nothing makes sense without it."""
+    inherits: tuple[int, ...] = ()
+    """File descriptors of ours that it gets under the same numbers."""
 
 
 def restart_delay_s(early_deaths: int) -> float:
@@ -46,15 +48,21 @@ async def supervise(
     stop_timeout_s: float,
     settled_s: float = SETTLED_S,
     delay_s: Callable[[int], float] = restart_delay_s,
+    ended: Callable[[int], None] = lambda pid: None,
 ) -> None:
-    """Run `children` until a signal; each gets SIGTERM and `stop_timeout_s` to end. Raises CannotStart."""
+    """Run `children` until a signal; each gets SIGTERM and `stop_timeout_s` to end. Raises CannotStart.
+
+    ended: told the process id of each child that is no more.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as tasks:
         keepers = [
-            tasks.create_task(_keep(child, stop, environment, stop_timeout_s, settled_s, delay_s), name=child.name)
+            tasks.create_task(
+                _keep(child, stop, environment, stop_timeout_s, settled_s, delay_s, ended), name=child.name
+            )
             for child in children
         ]
     failures = [failure for failure in (keeper.result() for keeper in keepers) if failure is not None]
@@ -69,17 +77,19 @@ async def _keep(
     stop_timeout_s: float,
     settled_s: float,
     delay_s: Callable[[int], float],
+    ended: Callable[[int], None],
 ) -> CannotStart | None:
     """Start `child` again and again until `stop`; returns why it cannot start, and then sets `stop` itself."""
     loop = asyncio.get_running_loop()
     early_deaths, ever_settled = 0, False
     while not stop.is_set():
         started = loop.time()
-        process = await asyncio.create_subprocess_exec(*child.command, env=environment)
+        process = await asyncio.create_subprocess_exec(*child.command, env=environment, pass_fds=child.inherits)
         try:
             await _first(process.wait(), stop.wait())
         finally:
             await _end(process, stop_timeout_s)
+            ended(process.pid)
         if stop.is_set():
             return None
         settled = loop.time() - started >= settled_s

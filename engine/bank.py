@@ -2,7 +2,9 @@
 
 The graph reads only the slots that a batch names. So a slot may be written while batches run, as long as no batch
 names it: `lease` holds a slot for a row from admission to answer, and `load` takes only slots that nobody holds.
-Loads may come from any thread; a lock guards the bookkeeping, never the copying.
+Loads may come from any thread; a lock guards the bookkeeping, never the copying. Memory of a slot is touched when an
+adapter first comes to lie in it, and used again from then on: resident memory grows to what was needed at once, and
+loading and unloading leaves nothing behind.
 """
 
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from engine.adapter import PackedAdapter
@@ -34,12 +37,17 @@ class BankStats:
 
 
 class AdapterBank:
-    def __init__(self, spec: BaseSpec, slots: int) -> None:
+    def __init__(self, spec: BaseSpec, slots: int, *, memory_bytes: int | None = None) -> None:
+        """slots: adapters that may be resident at once. memory_bytes: what they may take, spec.slot_bytes each; where
+        it does not suffice there are fewer slots, two at least."""
+        if memory_bytes is not None:
+            slots = max(2, min(slots, memory_bytes // spec.slot_bytes))
         self.slots = slots
         self.arrays: dict[str, NDArray[np.float32]] = {
             name: np.zeros(shape, np.float32) for name, shape in bank_shapes(spec, slots).items()
         }
-        """The graph's bank inputs; the session shares this memory."""
+        """The graph's bank inputs; every session shares this memory."""
+        self.values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in self.arrays.items()}
         self._lock = threading.Lock()
         self._free = list(range(slots - 1, -1, -1))
         self._resident: OrderedDict[AdapterKey, int] = OrderedDict()
@@ -55,6 +63,11 @@ class AdapterBank:
                 self._resident.move_to_end(key)
                 self._leases[key] += 1
             return slot
+
+    def holds(self, key: AdapterKey) -> bool:
+        """Whether `key` is resident."""
+        with self._lock:
+            return key in self._resident
 
     def release(self, key: AdapterKey) -> None:
         with self._lock:
@@ -106,5 +119,6 @@ class AdapterBank:
             if self._leases[key] == 0 and key not in self._pinned:
                 return self._resident.pop(key)
         raise NoFreeSlot(
-            f"all {self.slots} adapter slots are in use or pinned; raise DRIFTGATE_SLOTS or archive versions"
+            f"all {self.slots} adapter slots are in use or pinned; raise DRIFTGATE_SLOTS and "
+            "DRIFTGATE_SLOT_MEMORY_BYTES, or archive versions"
         )

@@ -1,6 +1,7 @@
 """What the engine must know of a base: its shapes, its limits, and where its files are.
 
-A base bundle is an artifact folder with `graph.onnx`, `tokenizer.json` and `base.json`. The graph takes
+A base bundle is an artifact folder with `graph.onnx`, `graph.int8.onnx` (the same with its frozen part in int8),
+`tokenizer.json` and `base.json`. Either graph takes
 `input_ids` and `attention_mask` int64 [batch, tokens], `slots` int64 [batch], for the i-th target layer the banks
 `lora_a_i` float32 [slots, d_in, max_rank] and `lora_b_i` [slots, max_rank, d_out], and the heads `head_weight`
 [slots, hidden, max_labels] and `head_bias` [slots, max_labels]. It returns `logits` [batch, max_labels] and
@@ -8,16 +9,19 @@ A base bundle is an artifact folder with `graph.onnx`, `tokenizer.json` and `bas
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.precision import Precision
 from store.records import Base
 
 Pooling = Literal["mean", "cls", "pooler"]
 
-GRAPH_FILE = "graph.onnx"
+GRAPH_FILES: dict[Precision, str] = {"fp32": "graph.onnx", "bf16": "graph.onnx", "int8": "graph.int8.onnx"}
+"""What a session in this precision reads; bf16 is a way to run the fp32 graph."""
 TOKENIZER_FILE = "tokenizer.json"
 SPEC_FILE = "base.json"
 
@@ -75,8 +79,18 @@ def spec_from_json(data: dict[str, Any]) -> BaseSpec:
     return BaseSpec(**{**data, "layers": layers, "aliases": tuple(data["aliases"])})
 
 
-def base_record(spec: BaseSpec, artifact: str, *, name: str | None = None, now: datetime) -> Base:
-    """What the store keeps of an imported base. name: the one it gets there, the spec's own by default."""
+def base_record(
+    spec: BaseSpec,
+    artifact: str,
+    *,
+    name: str | None = None,
+    speeds: Mapping[Precision, float] | None = None,
+    now: datetime,
+) -> Base:
+    """What the store keeps of an imported base.
+
+    name: the one it gets there, the spec's own by default. speeds: tokens/s by precision, where they were measured.
+    """
     return Base(
         name=name or spec.name,
         source=spec.source,
@@ -87,12 +101,18 @@ def base_record(spec: BaseSpec, artifact: str, *, name: str | None = None, now: 
         pooling=spec.pooling,
         spec=spec_to_json(spec),
         artifact=artifact,
+        speeds=dict(speeds or {}),
         created_at=now,
     )
 
 
 def read_spec(bundle: Path) -> BaseSpec:
     return spec_from_json(json.loads((bundle / SPEC_FILE).read_text()))
+
+
+def precisions_in(bundle: Path) -> tuple[Precision, ...]:
+    """Precisions whose graph the bundle holds; bases that were imported before int8 have fp32 and bf16."""
+    return tuple(precision for precision, file in GRAPH_FILES.items() if (bundle / file).exists())
 
 
 def bank_shapes(spec: BaseSpec, slots: int) -> dict[str, tuple[int, ...]]:

@@ -1,22 +1,34 @@
 """The engine: one graph, many adapters, one batch."""
 
-import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from engine.bank import AdapterBank, AdapterKey
-from engine.base import GRAPH_FILE, BaseSpec, read_spec
+from engine.base import BaseSpec, read_spec
 from engine.classification import softmax
+from engine.cores import usable_cores
 from engine.modality import EncodedRow
-from engine.packing import plan_batch
-from engine.providers import choose_provider, installed_build
+from engine.packing import RunCost, fit_run_cost, plan_batch
+from engine.precision import Precision
+from engine.providers.choose import choose_provider
 from engine.sketch import projection
 from engine.text import TextModality
+
+WIDE = -1
+"""The lane that gives one batch all cores."""
+SPARE = -2
+"""One more lane of one thread, for whoever does not want to hand over to another thread."""
+_PROBES = ((1, 8), (1, 32), (4, 32), (8, 32))
+"""Rows and tokens a row of the runs that warm a session up and tell what a run costs."""
+_SCORING_OVERHEAD_TOKENS = 8.0
+"""What a run is taken to cost when texts are scored offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +53,59 @@ class Scored:
     unknown_tokens: NDArray[np.int64]
 
 
-def usable_cores() -> int:
-    """Cores this process may use: the affinity mask, cut by the cgroup's quota (cgroup v2 cpu.max)."""
-    cores = len(os.sched_getaffinity(0))
-    limit = Path("/sys/fs/cgroup/cpu.max")
-    if limit.exists():
-        quota, period = limit.read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
 class Engine:
-    """Owns a base's session, bank and preprocessing. `run` may be called by one thread at a time."""
+    """Owns a base's sessions, bank and preprocessing.
 
-    def __init__(self, bundle: Path, *, slots: int, threads: int | None = None, provider: str = "auto") -> None:
-        """bundle: verified folder of a base. threads: of ONNX Runtime, all usable cores by default.
+    A lane is a place to run a batch: `lanes` narrow ones of one thread each, which share nothing that is written,
+    SPARE, and WIDE, which gives a batch all cores. Each lane may be used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        slots: int,
+        memory_bytes: int | None = None,
+        lanes: int | None = None,
+        provider: str = "auto",
+        precisions: Sequence[Precision] = ("fp32",),
+    ) -> None:
+        """bundle: verified folder of a base. slots, memory_bytes: see AdapterBank. lanes: one a usable core by default.
 
         Raises RuntimeBuild, Refused.
         """
-        installed_build()
+        self.bundle = bundle
         self.spec: BaseSpec = read_spec(bundle)
         self.provider = choose_provider(provider)
         self.modality = TextModality(bundle, self.spec)
-        self.bank = AdapterBank(self.spec, slots)
-        self.threads = threads or usable_cores()
+        self.bank = AdapterBank(self.spec, slots, memory_bytes=memory_bytes)
+        self.lanes = lanes or usable_cores()
+        self.run_costs: dict[Precision, RunCost] = {}
+        """What a run costs on a narrow lane, as measured when its sessions were opened."""
         self._projection = projection(self.spec.hidden)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(bundle / GRAPH_FILE), options, providers=[self.provider])
-        self._binding = self._session.io_binding()
-        for name, array in self.bank.arrays.items():
-            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        self._warm_up()
+        self._bound: dict[tuple[Precision, int], _BoundSession] = {}
+        for precision in precisions:
+            self.open(precision)
 
-    def run(self, rows: Sequence[EncodedRow], slots: Sequence[int]) -> BatchResult:
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Those that are open."""
+        return tuple(self.run_costs)
+
+    def open(self, precision: Precision) -> None:
+        """Open the sessions of one precision, if they are not; takes about as long as reading the graph."""
+        if precision in self.run_costs:
+            return
+        sessions = self.provider.open(self.bundle, precision, lanes=self.lanes)
+        bind = _CompactSession if sessions.reads_whole_banks else _BoundSession
+        by_lane = {**dict(enumerate(sessions.lanes)), WIDE: sessions.wide, SPARE: sessions.spare}
+        for lane, session in by_lane.items():
+            self._bound[precision, lane] = bind(session, self.bank)
+        self.run_costs[precision] = self._warm_up(precision)
+
+    def run(
+        self, rows: Sequence[EncodedRow], slots: Sequence[int], *, precision: Precision = "fp32", lane: int = WIDE
+    ) -> BatchResult:
         """Run one batch; slots[i] is the leased slot of rows[i]."""
         longest = max(row.length_tokens for row in rows)
         ids = np.full((len(rows), longest), self.spec.pad_token_id, np.int64)
@@ -85,23 +113,26 @@ class Engine:
         for i, row in enumerate(rows):
             ids[i, : row.length_tokens] = row.input_ids
             mask[i, : row.length_tokens] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask, "slots": np.asarray(slots, np.int64)}
-        for name, array in inputs.items():
-            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        self._binding.bind_output("logits")
-        self._binding.bind_output("pooled")
-        self._session.run_with_iobinding(self._binding)
-        logits, pooled = (value.numpy() for value in self._binding.get_outputs())
+        logits, pooled = self._bound[precision, lane].run(ids, mask, np.asarray(slots, np.int64))
         return BatchResult(logits=logits, pooled=pooled, padded_tokens=ids.size)
 
     def sketch(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
         """[rows, hidden] -> [rows, SKETCH_DIM]"""
         return pooled @ self._projection
 
-    def score(self, texts: Sequence[str], key: AdapterKey, *, labels: int, budget_tokens: int = 1024) -> Scored:
+    def score(
+        self,
+        texts: Sequence[str],
+        key: AdapterKey,
+        *,
+        labels: int,
+        precision: Precision = "fp32",
+        budget_tokens: int = 512,
+    ) -> Scored:
         """Score `texts` with the resident adapter `key`, offline, in batches of similar length.
 
-        Texts above the base's limit are cut: an evaluation must not fail on one long row.
+        Texts above the base's limit are cut: an evaluation must not fail on one long row. The batches depend on the
+        texts alone, not on how fast this machine is: in int8 a row's answer depends a little on its batch.
         """
         rows = self.modality.encode(texts, truncate=True)
         lengths = np.array([row.length_tokens for row in rows], np.int64)
@@ -113,18 +144,70 @@ class Engine:
         try:
             waiting = list(np.argsort(lengths, kind="stable"))
             while waiting:
-                plan = plan_batch([int(lengths[i]) for i in waiting[:256]], budget_tokens=budget_tokens)
+                ahead = [int(lengths[i]) for i in waiting[:256]]
+                plan = plan_batch(ahead, budget_tokens=budget_tokens, overhead_tokens=_SCORING_OVERHEAD_TOKENS)
                 batch = [waiting[i] for i in plan]
                 chosen = set(batch)
                 waiting = [i for i in waiting if i not in chosen]
-                result = self.run([rows[i] for i in batch], [slot] * len(batch))
+                result = self.run([rows[i] for i in batch], [slot] * len(batch), precision=precision)
                 probabilities[batch] = softmax(result.logits[:, :labels])
                 sketches[batch] = self.sketch(result.pooled)
         finally:
             self.bank.release(key)
         return Scored(probabilities, sketches, lengths, np.array([r.unknown_tokens for r in rows], np.int64))
 
-    def _warm_up(self) -> None:
-        for tokens in (8, 32):
-            row = EncodedRow(np.ones(tokens, np.int64), 0)
-            self.run([row, row], [0, 0])
+    def _warm_up(self, precision: Precision) -> RunCost:
+        """Run every lane once, then time a few runs on the first one."""
+        for lane in (*range(1, self.lanes), WIDE, SPARE):
+            self._probe(precision, lane, 2, 16)
+        seconds = [min(self._probe(precision, 0, rows, tokens) for _ in range(3)) for rows, tokens in _PROBES]
+        return fit_run_cost([rows * tokens for rows, tokens in _PROBES], seconds)
+
+    def _probe(self, precision: Precision, lane: int, rows: int, tokens: int) -> float:
+        row = EncodedRow(np.ones(min(tokens, self.spec.max_tokens), np.int64), 0)
+        began = time.perf_counter()
+        self.run([row] * rows, [0] * rows, precision=precision, lane=lane)
+        return time.perf_counter() - began
+
+
+class _BoundSession:
+    """A session with the banks bound once; the bank's memory is shared, so nothing is copied a run."""
+
+    def __init__(self, session: Any, bank: AdapterBank) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        for name, value in bank.values.items():
+            self._binding.bind_ortvalue_input(name, value)
+
+    def run(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], slots: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        binding = self._binding
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "slots": slots}
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        binding.bind_output("logits")
+        binding.bind_output("pooled")
+        self._session.run_with_iobinding(binding)
+        logits, pooled = binding.get_outputs()
+        return logits.numpy(), pooled.numpy()
+
+
+class _CompactSession(_BoundSession):
+    """Binds only the slots that a batch names, for sessions whose price grows with what is bound.
+
+    One slot is bound where it lies; several are copied side by side first.
+    """
+
+    def __init__(self, session: Any, bank: AdapterBank) -> None:
+        super().__init__(session, bank)
+        self._bank = bank
+
+    def run(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], slots: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        used, places = np.unique(slots, return_inverse=True)
+        for name, array in self._bank.arrays.items():
+            named = array[used[0] : used[0] + 1] if len(used) == 1 else array[used]
+            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(named))
+        return super().run(input_ids, attention_mask, places.astype(np.int64))

@@ -1,8 +1,8 @@
-"""Which build of ONNX Runtime is installed, and which execution provider it offers."""
+"""Which build of ONNX Runtime is installed: exactly one may be."""
 
 from importlib import metadata
 
-from store.errors import Broken, Refused
+from store.errors import Broken
 
 BUILDS = {"onnxruntime": "cpu", "onnxruntime-openvino": "openvino", "onnxruntime-gpu": "gpu"}
 """Distributions that all install the import package `onnxruntime`, and the extra that brings each."""
@@ -24,16 +24,6 @@ def installed_build() -> str:
         f"{' and '.join(found)} are installed and overwrite each other; keep one: "
         f"pip uninstall -y {' '.join(found)} && pip install 'driftgate[{BUILDS[found[0]]}]'"
     )
-
-
-def choose_provider(asked: str) -> str:
-    """The execution provider to use for `auto` or a name. Raises Refused for one that cannot load here."""
-    import onnxruntime  # only after the build is known to be whole
-
-    offered = onnxruntime.get_available_providers()
-    if asked in ("auto", "cpu"):
-        return "CPUExecutionProvider"
-    raise Refused(f"provider {asked!r} cannot be used here; this build offers {', '.join(offered)}")
 
 
 def _is_installed(name: str) -> bool:

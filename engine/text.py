@@ -21,21 +21,20 @@ class TextModality:
         self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
 
     def encode(self, raw: Sequence[str], *, truncate: bool) -> list[EncodedRow]:
-        encodings = self._tokenizer.encode_batch(list(raw))
+        one = len(raw) == 1  # the way for many costs more for one
+        encodings = [self._tokenizer.encode(raw[0])] if one else self._tokenizer.encode_batch(list(raw))
         return [self._row(i, encoding, truncate) for i, encoding in enumerate(encodings)]
 
     def _row(self, index: int, encoding: Encoding, truncate: bool) -> EncodedRow:
-        tokens = len(encoding.ids)
-        if tokens > self._max_tokens:
+        ids = encoding.ids
+        if len(ids) > self._max_tokens:
             if not truncate:
                 raise InputTooLong(
-                    f"input {index} has {tokens} tokens, the limit is {self._max_tokens}; shorten it, "
+                    f"input {index} has {len(ids)} tokens, the limit is {self._max_tokens}; shorten it, "
                     'or send "truncate": true to have its end cut off',
                     where=f"/inputs/{index}",
                 )
             keep_end = 1 if encoding.special_tokens_mask[-1] else 0  # the closing special token
-            ids = np.asarray(encoding.ids[: self._max_tokens - keep_end] + encoding.ids[tokens - keep_end :], np.int64)
-        else:
-            ids = np.asarray(encoding.ids, np.int64)
-        unknown = 0 if self._unknown_id is None else int((ids == self._unknown_id).sum())
-        return EncodedRow(input_ids=ids, unknown_tokens=unknown)
+            ids = ids[: self._max_tokens - keep_end] + ids[len(ids) - keep_end :]
+        unknown = 0 if self._unknown_id is None else ids.count(self._unknown_id)
+        return EncodedRow(input_ids=np.asarray(ids, np.int64), unknown_tokens=unknown)

@@ -1,19 +1,22 @@
 """The ASGI application: routes over parts that were built elsewhere."""
 
 import re
-import secrets
 
 import structlog
 from fastapi import FastAPI, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import feedback, infer_v2, models, predict
+from server import feedback, models
 from server.console import pages
+from server.hot_route import HotPaths
+from server.metrics import exposition
+from server.oip import routes as oip
 from server.parts import Parts, parts_of
+from server.predict import PREDICT
 from server.problems import install_problem_handlers
+from store.ids import random_bytes
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -22,12 +25,16 @@ DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, 
 `/v1` is made for people, `/v2` is the Open Inference Protocol."""
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Parts) -> ASGIApp:
+    """The whole surface. Every request has an id, hot routes are answered first, and all the rest is FastAPI's."""
+    return RequestIds(HotPaths(_documented(parts), [PREDICT, *oip.HOT_ROUTES]))
+
+
+def _documented(parts: Parts) -> FastAPI:
     app = FastAPI(title="driftgate", description=DESCRIPTION)
     app.state.parts = parts
-    app.add_middleware(RequestIds)
     install_problem_handlers(app)
-    for module in (predict, feedback, models, infer_v2):
+    for module in (feedback, models, oip):
         app.include_router(module.router)
     app.include_router(pages.router)
 
@@ -43,7 +50,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
     def metrics() -> Response:
-        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
@@ -58,14 +65,16 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+        asked = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else random_bytes(16).hex()
         scope.setdefault("state", {})["request_id"] = request_id
+        echoed = (b"x-request-id", request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"] = [*message.get("headers", ()), echoed]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
+        # A task serves one request, so that nothing has to be reset; log lines of the task carry the id.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        await self._app(scope, receive, send_with_id)

@@ -1,36 +1,66 @@
-"""Continuous, length-aware batching: as soon as the engine is free it takes the oldest row and its nearest in length.
+"""Continuous, length-aware batching: as soon as a lane of the engine is free it takes the rows whose turn it is.
 
 The queue belongs to the batcher and is bounded in tokens; a full queue refuses with Busy (429). Rows of one request
-are queued one by one, so they pack with the rows of others. Rows whose caller has given up (was cancelled, by its
-deadline or because nobody listens any more) leave the queue.
+are queued one by one, so they pack with the rows of others and spread over the lanes. Rows whose caller has given up
+(by its deadline, or because nobody listens any more) leave the queue. There is one thread a lane; it waits on a
+condition while nothing is to do, and holds no lock while a batch runs.
+
+Handing a batch to a thread and its answers back costs some tenths of a millisecond while the threads compete for the
+interpreter. A batch that takes less runs where it is, on the event loop, together with all that arrived in the same
+turn of the loop.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.engine import BatchResult, Engine
+from engine.classification import softmax_rows
+from engine.engine import SPARE, WIDE, BatchResult, Engine
 from engine.modality import EncodedRow
-from engine.packing import plan_batch
+from engine.packing import share_of_budget
+from engine.precision import Precision
 from server.metrics import ServerMetrics
-from store.errors import Busy
+from server.waiting import Waiting, priority_class
+from store.errors import Broken, Busy
 from store.logs import get_log
 
-PLAN_AHEAD_ROWS = 512
-"""How many waiting rows, oldest first, a plan may choose from."""
+ALONE_AFTER = 3
+"""Requests in a row that found nothing to do before the engine takes it that there is one caller only."""
+
+INLINE_S = 0.0004
+"""A batch that is expected to take less runs on the event loop."""
 
 _log = get_log("batching")
 
 
+class BadAnswer(Broken):
+    kind = "bad-answer"
+    title = "No usable answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Rows that one caller wants answered together, and what the batcher must know of them."""
+
+    rows: Sequence[EncodedRow]
+    slot: int
+    """The leased slot of their adapter."""
+    classes: int
+    model: str
+    precision: Precision = "fp32"
+    priority: int = 0
+    """As the Open Inference Protocol has it: 0 the default, 1 the highest, larger is lower."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    logits: NDArray[np.float32]
-    """[max_labels]"""
+    probabilities: NDArray[np.float32]
+    """[classes]"""
     sketch: NDArray[np.float32]
     """[SKETCH_DIM]"""
 
@@ -38,159 +68,228 @@ class RowResult:
 class _Request:
     """Rows that hold one lease together; the lease ends when none of them waits or runs any more."""
 
-    __slots__ = ("_left", "_release")
+    __slots__ = ("ask", "done", "left", "queued_at", "release", "results")
 
-    def __init__(self, rows: int, release: Callable[[], None]) -> None:
-        self._left = rows
-        self._release = release
+    def __init__(self, ask: Ask, done: "asyncio.Future[list[RowResult]]", release: Callable[[], None]) -> None:
+        self.ask = ask
+        self.done = done
+        self.release = release
+        self.left = len(ask.rows)
+        """Rows that wait or run; guarded by the batcher's lock."""
+        self.results: dict[int, RowResult] = {}
+        """By index of the row; touched by the event loop only."""
+        self.queued_at = time.perf_counter()
 
-    def row_ended(self) -> None:
-        """Called under the batcher's lock."""
-        self._left -= 1
-        if self._left == 0:
-            self._release()
+    def settle(self, index: int, outcome: RowResult | Exception) -> None:
+        """Hand over one row's result, and all of them to the caller once they are whole."""
+        if self.done.done():
+            return
+        if isinstance(outcome, Exception):
+            self.done.set_exception(outcome)
+            return
+        self.results[index] = outcome
+        if len(self.results) == len(self.ask.rows):
+            self.done.set_result([self.results[i] for i in range(len(self.results))])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    row: EncodedRow
-    slot: int
-    request: _Request
-    done: "asyncio.Future[RowResult]"
-    queued_at: float
+    """One row of a request, in the queue or in a batch."""
+
+    __slots__ = ("index", "length_tokens", "model", "precision", "priority", "request", "row")
+
+    def __init__(self, request: _Request, index: int, row: EncodedRow, priority: int) -> None:
+        self.request = request
+        self.index = index
+        self.row = row
+        self.length_tokens = row.length_tokens
+        self.model = request.ask.model
+        self.precision = request.ask.precision
+        self.priority = priority
 
 
 class Batcher:
-    """One engine, one thread that runs it, one queue before it."""
+    """One engine, a thread for each of its lanes, one queue before them."""
 
-    def __init__(self, engine: Engine, *, budget_tokens: int, queue_tokens: int, metrics: ServerMetrics) -> None:
-        """budget_tokens: tokens a batch, padding included. queue_tokens: tokens that may wait."""
+    def __init__(
+        self, engine: Engine, *, budget_tokens: int, queue_tokens: int, metrics: ServerMetrics, base: str
+    ) -> None:
+        """budget_tokens: tokens a batch, padding included. queue_tokens: tokens that may wait. base: for metrics."""
         self._engine = engine
         self._budget_tokens = budget_tokens
-        self._queue_tokens = queue_tokens
         self._metrics = metrics
+        self._queue_tokens = metrics.queue_tokens.labels(base=base)
+        metrics.queue_limit_tokens.labels(base=base).set(queue_tokens)
         self._changed = threading.Condition()
-        self._waiting: list[_Job] = []
-        self._waiting_tokens = 0
-        self._tokens_per_s = 0.0
+        self._waiting: Waiting[_Job] = Waiting(limit_tokens=queue_tokens)
+        self._running = 0
+        """Lanes that run a batch."""
+        self._alone = 0
+        """Requests in a row that found nothing waiting and nothing running."""
+        self._tokens_per_s = sum(cost.tokens_per_s for cost in engine.run_costs.values()) / len(engine.run_costs)
+        """Of one lane, a moving average."""
+        self._inline_planned = False
+        """Whether the event loop is to run what waits; touched by the event loop only."""
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane}", daemon=True)
+            for lane in range(engine.lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    async def submit(self, rows: Sequence[EncodedRow], slot: int, release: Callable[[], None]) -> list[RowResult]:
-        """Results in the order of `rows`. `release` ends the lease on `slot` and is called once, whatever happens.
+    async def submit(self, ask: Ask, release: Callable[[], None]) -> list[RowResult]:
+        """Results in the order of `ask.rows`; a caller that is cancelled frees its place.
 
-        Raises Busy when the queue is full.
+        release: ends the lease on the slot; called once, whatever happens. Raises Busy when the queue is full.
         """
-        loop = asyncio.get_running_loop()
-        request = _Request(len(rows), release)
-        now = time.perf_counter()
-        jobs = [_Job(row, slot, request, loop.create_future(), now) for row in rows]
+        request = _Request(ask, asyncio.get_running_loop().create_future(), release)
+        priority = priority_class(ask.priority)
+        jobs = [_Job(request, i, row, priority) for i, row in enumerate(ask.rows)]
         try:
-            self._enqueue(jobs)
+            self._enqueue(ask.model, jobs)
         except Busy:
             release()
             raise
         try:
-            return await asyncio.gather(*(job.done for job in jobs))
-        finally:
+            return await request.done
+        except BaseException:  # cancelled, or one of its rows failed: nobody wants the others
             self._withdraw(jobs)
+            raise
 
     def close(self) -> None:
-        """Finish what waits, then stop the thread."""
+        """Finish what waits, then stop the threads."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return all(thread.is_alive() for thread in self._threads)
 
-    def _enqueue(self, jobs: Sequence[_Job]) -> None:
-        tokens = sum(job.row.length_tokens for job in jobs)
+    def _enqueue(self, model: str, jobs: Sequence[_Job]) -> None:
         with self._changed:
-            if self._waiting and self._waiting_tokens + tokens > self._queue_tokens:
-                wait_s = self._waiting_tokens / self._tokens_per_s if self._tokens_per_s else 1.0
+            waiting = self._waiting
+            if len(waiting) and not waiting.has_room(model, sum(job.length_tokens for job in jobs)):
+                before = waiting.tokens_before(model)
+                wait_s = max(1, round(before / (self._tokens_per_s * self._engine.lanes)))
                 raise Busy(
-                    f"{self._waiting_tokens} tokens wait already and the queue holds {self._queue_tokens}; "
-                    f"try again in about {max(1, round(wait_s))} s",
-                    retry_after_s=max(1, round(wait_s)),
+                    f"{before} tokens wait already and the queue holds {waiting.limit_tokens}; "
+                    f"try again in about {wait_s} s",
+                    retry_after_s=wait_s,
                 )
-            self._waiting.extend(jobs)
-            self._count(tokens)
-            self._changed.notify()
+            self._alone = 0 if self._running or len(waiting) else self._alone + 1
+            waiting.add(jobs)
+            self._queue_tokens.set(waiting.tokens)
+            inline = self._is_cheap(jobs[0].precision, waiting.tokens)
+            if not inline:
+                self._changed.notify(len(jobs))
+        if inline and not self._inline_planned:
+            self._inline_planned = True
+            asyncio.get_running_loop().call_soon(self._run_inline)
+
+    def _is_cheap(self, precision: Precision, tokens: int) -> bool:
+        cost = self._engine.run_costs[precision]
+        return (cost.overhead_tokens + tokens) / cost.tokens_per_s < INLINE_S
+
+    def _run_inline(self) -> None:
+        """Run one batch of what waits, on the event loop; what is left over goes to the lanes."""
+        self._inline_planned = False
+        with self._changed:
+            if not len(self._waiting):
+                return
+            batch = self._take(budget_tokens=self._budget_tokens)
+            self._changed.notify(len(self._waiting))
+        _settle(batch, self._answer(batch, SPARE))
 
     def _withdraw(self, jobs: Sequence[_Job]) -> None:
         """Take what still waits of these out of the queue: nobody wants it any more."""
-        if all(job.done.done() and not job.done.cancelled() for job in jobs):
-            return
-        given_up = set(jobs)
         with self._changed:
-            gone = [job for job in self._waiting if job in given_up]
-            self._waiting = [job for job in self._waiting if job not in given_up]
-            self._count(-sum(job.row.length_tokens for job in gone))
-            for job in gone:
-                job.request.row_ended()
+            self._end(self._waiting.remove(jobs))
+            self._queue_tokens.set(self._waiting.tokens)
 
-    def _work(self) -> None:
-        while batch := self._next_batch():
-            started = time.perf_counter()
+    def _end(self, jobs: Sequence[_Job]) -> None:
+        """Called under the lock for rows that neither wait nor run any more."""
+        for job in jobs:
+            job.request.left -= 1
+            if job.request.left == 0:
+                job.request.release()
+
+    def _work(self, lane: int) -> None:
+        while taken := self._next_batch():
+            batch, wide = taken
+            outcomes = self._answer(batch, WIDE if wide else lane)
             try:
-                result = self._engine.run([job.row for job in batch], [job.slot for job in batch])
-            except Exception as error:  # a batch that fails must answer its callers; the thread goes on
-                _log.error("batch_failed", rows=len(batch), exc_info=error)
-                self._deliver(batch, [error] * len(batch))
-            else:
-                self._observe(batch, result, started, time.perf_counter())
-                sketches = self._engine.sketch(result.pooled)
-                self._deliver(batch, map(RowResult, result.logits, sketches))
-            with self._changed:
-                for job in batch:
-                    job.request.row_ended()
+                batch[0].request.done.get_loop().call_soon_threadsafe(_settle, batch, outcomes)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                _log.info("answers_undelivered", rows=len(batch))
 
-    def _next_batch(self) -> list[_Job]:
-        """The rows that run next; empty when the batcher is closed."""
+    def _next_batch(self) -> tuple[list[_Job], bool] | None:
+        """The rows that run next, and whether on all cores; None when the batcher is closed."""
         with self._changed:
-            while not self._waiting:
+            while not len(self._waiting):
                 if self._closing:
-                    return []
+                    return None
                 self._changed.wait()
-            ahead = self._waiting[:PLAN_AHEAD_ROWS]
-            plan = plan_batch([job.row.length_tokens for job in ahead], budget_tokens=self._budget_tokens)
-            batch = [ahead[i] for i in plan]
-            chosen = set(plan)
-            self._waiting = [job for i, job in enumerate(self._waiting) if i not in chosen]
-            self._count(-sum(job.row.length_tokens for job in batch))
-            return batch
+            idle = self._engine.lanes - self._running
+            budget = share_of_budget(self._waiting.tokens, idle_lanes=idle, budget_tokens=self._budget_tokens)
+            batch = self._take(budget_tokens=budget)
+            wide = self._alone >= ALONE_AFTER and self._running == 1 and not len(self._waiting)
+            return batch, wide
 
-    def _deliver(self, batch: Sequence[_Job], outcomes: Iterable[RowResult | Exception]) -> None:
-        by_loop = list(zip(batch, outcomes, strict=True))
+    def _take(self, *, budget_tokens: int) -> list[_Job]:
+        """Called under the lock."""
+        overheads = {precision: cost.overhead_tokens for precision, cost in self._engine.run_costs.items()}
+        batch = self._waiting.take(budget_tokens=budget_tokens, overhead_tokens=overheads)
+        self._queue_tokens.set(self._waiting.tokens)
+        self._running += 1
+        return batch
 
-        def settle() -> None:
-            for job, outcome in by_loop:
-                if job.done.done():
-                    continue
-                if isinstance(outcome, Exception):
-                    job.done.set_exception(outcome)
-                else:
-                    job.done.set_result(outcome)
-
+    def _answer(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
+        """Run a batch that was taken, and end it; an outcome for each row."""
         try:
-            batch[0].done.get_loop().call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            _log.info("answers_undelivered", rows=len(batch))
+            return self._attempt(batch, lane)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._end(batch)
 
-    def _observe(self, batch: Sequence[_Job], result: BatchResult, started: float, ended: float) -> None:
-        tokens = sum(job.row.length_tokens for job in batch)
-        rate = tokens / max(ended - started, 1e-6)
-        self._tokens_per_s = rate if not self._tokens_per_s else 0.9 * self._tokens_per_s + 0.1 * rate
+    def _attempt(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
+        """Where a batch fails its rows run one by one, so that only the bad one fails."""
+        try:
+            return self._run(batch, lane)
+        except Exception as error:  # it must reach the callers; whoever runs batches goes on
+            _log.error("batch_failed", rows=len(batch), exc_info=error)
+            if len(batch) == 1:
+                return [error]
+            return [outcome for job in batch for outcome in self._attempt([job], lane)]
+
+    def _run(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
+        began = time.perf_counter()
+        slots = [job.request.ask.slot for job in batch]
+        result = self._engine.run([job.row for job in batch], slots, precision=batch[0].precision, lane=lane)
+        classes = [job.request.ask.classes for job in batch]
+        probabilities = softmax_rows(result.logits, classes)
+        usable = np.isfinite(probabilities[:, 0])
+        sketches = self._engine.sketch(result.pooled)
+        self._observe(batch, result, began, time.perf_counter())
+        return [
+            RowResult(row[:count], sketch) if ok else BadAnswer("the adapter's weights make this answer overflow")
+            for row, count, sketch, ok in zip(probabilities, classes, sketches, usable, strict=True)
+        ]
+
+    def _observe(self, batch: Sequence[_Job], result: BatchResult, began: float, ended: float) -> None:
+        tokens = sum(job.length_tokens for job in batch)
+        self._tokens_per_s += 0.1 * (tokens / max(ended - began, 1e-6) - self._tokens_per_s)
         self._metrics.batch_size.observe(len(batch))
         self._metrics.batch_tokens.observe(result.padded_tokens)
         self._metrics.padding_ratio.observe(1 - tokens / result.padded_tokens)
         for job in batch:
-            self._metrics.queue_seconds.observe(started - job.queued_at)
+            self._metrics.queue_seconds.observe(began - job.request.queued_at)
 
-    def _count(self, tokens: int) -> None:
-        self._waiting_tokens += tokens
-        self._metrics.queue_tokens.set(self._waiting_tokens)
+
+def _settle(batch: Sequence[_Job], outcomes: Sequence[RowResult | Exception]) -> None:
+    """On the event loop: hand each row's outcome to its request."""
+    for job, outcome in zip(batch, outcomes, strict=True):
+        job.request.settle(job.index, outcome)

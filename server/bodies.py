@@ -5,12 +5,15 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
-from starlette.requests import ClientDisconnect
 
-from server.problems import CallerGone, TooLarge
+from server.callers import Within
+from server.problems import CallerGone, TooLarge, TooSlow
 from store.errors import BadInput, Malformed
 
 M = TypeVar("M", bound=BaseModel)
+
+BODY_TIMEOUT_S = 30.0
+"""A caller that sends its body more slowly holds a connection for nothing."""
 
 
 T = TypeVar("T")
@@ -32,20 +35,36 @@ class StoredBody(BaseModel):
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The raw body. Raises TooLarge before more than `limit_bytes` are held, CallerGone if the rest never comes."""
+    """The raw body.
+
+    Raises TooLarge before more than `limit_bytes` are held, TooSlow after BODY_TIMEOUT_S, CallerGone if the rest never
+    comes.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
-    chunks, size = [], 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit_bytes:
-                raise _too_large(limit_bytes)
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise CallerGone("the caller left before its request was complete") from None
-    return b"".join(chunks)
+        with Within(BODY_TIMEOUT_S):
+            return await _read(request, limit_bytes)
+    except TimeoutError:
+        raise TooSlow(f"the body was not complete within {BODY_TIMEOUT_S:g} s; send it faster, or in parts") from None
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
+    """As request.stream() would, without a generator: nearly every body is one message."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone("the caller left before its request was complete")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        if not message.get("more_body", False):
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
 
 
 def parse_body(model: type[M], raw: bytes) -> M:

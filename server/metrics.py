@@ -1,9 +1,63 @@
-"""What the server measures about itself (design, section 8). Base units, few labels."""
+"""What the server measures about itself (design, section 8). Base units, few labels.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+Where several workers serve on one port, each writes its values to files in the folder that PROMETHEUS_MULTIPROC_DIR
+names, and whichever is asked adds them up (prometheus_client's multiprocess mode).
+"""
+
+import os
+from collections.abc import Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SCORES = tuple(i / 20 for i in range(1, 21))
+
+
+def new_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    return registry
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """Prometheus' text format, of all workers together where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(registry)
+    everybody = CollectorRegistry()
+    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it ships no types
+    return generate_latest(everybody)
+
+
+_LABELS_IN_METRICS = 200
+"""Labels of a version that are counted each by itself."""
+
+
+class VersionMetrics:
+    """What is counted for each answer of one version, looked up once."""
+
+    def __init__(self, metrics: "ServerMetrics", model: str, version: int, labels: Sequence[str]) -> None:
+        self._score = metrics.prediction_score.labels(model=model)
+        by = {"model": model, "version": str(version)}
+        shown = labels[:_LABELS_IN_METRICS]
+        self._labels = {label: metrics.predicted_label.labels(**by, label=label) for label in shown}
+        self._other = metrics.predicted_label.labels(**by, label="other") if len(labels) > len(shown) else None
+
+    def observe(self, label: str, score: float) -> None:
+        self._score.observe(score)
+        counter = self._labels.get(label, self._other)
+        if counter is not None:
+            counter.inc()
 
 
 class ServerMetrics:
@@ -11,6 +65,7 @@ class ServerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._by_outcome: dict[tuple[str, str, int], Counter] = {}
         self.requests = Counter(
             "driftgate_requests_total",
             "Prediction requests by answer code",
@@ -38,9 +93,32 @@ class ServerMetrics:
             buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
             registry=registry,
         )
-        self.queue_tokens = Gauge("driftgate_queue_tokens", "Tokens that wait for a batch", registry=registry)
+        self.queue_tokens = Gauge(
+            "driftgate_queue_tokens",
+            "Tokens that wait for a batch",
+            ["base"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.queue_limit_tokens = Gauge(
+            "driftgate_queue_limit_tokens",
+            "Waiting tokens beyond which callers get 429",
+            ["base"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.adapter_slots = Gauge(
-            "driftgate_adapter_slots", "Adapter slots by state: free, resident, pinned", ["state"], registry=registry
+            "driftgate_adapter_slots",
+            "Adapter slots by state: free, resident, pinned",
+            ["base", "state"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.adapter_lookups = Counter(
+            "driftgate_adapter_lookups_total",
+            "Requests by whether their adapter was resident: hit or miss",
+            ["base", "result"],
+            registry=registry,
         )
         self.adapter_load_seconds = Histogram(
             "driftgate_adapter_load_seconds",
@@ -72,11 +150,24 @@ class ServerMetrics:
             registry=registry,
         )
         self.rollout_stage = Gauge(
-            "driftgate_rollout_stage", "0 none, 1 shadow, 2 canary", ["model"], registry=registry
+            "driftgate_rollout_stage",
+            "0 none, 1 shadow, 2 canary",
+            ["model"],
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self.rollout_traffic_ratio = Gauge(
             "driftgate_rollout_traffic_ratio",
             "Share of traffic that the candidate answers",
             ["model"],
             registry=registry,
+            multiprocess_mode="livemax",
         )
+
+    def count_request(self, model: str, version: str, code: int) -> None:
+        """Finding a labelled child costs more than counting in it, so the children are kept."""
+        child = self._by_outcome.get((model, version, code))
+        if child is None:
+            child = self.requests.labels(model=model, version=version, code=str(code))
+            self._by_outcome[model, version, code] = child
+        child.inc()

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-from fastapi import Request
+from starlette.requests import Request
 
+from server.fleet import Fleet
 from server.metrics import ServerMetrics
 from server.recording import Recorder
 from server.routing import Router
@@ -23,10 +24,11 @@ class Parts:
     artifacts: ArtifactStore
     metrics: ServerMetrics
     recorder: Recorder
+    fleet: Fleet
     router: Router
     keys: KeyRing
     tokenizing: ThreadPoolExecutor
-    """Where raw input becomes rows, off the event loop."""
+    """Where long raw input becomes rows, off the event loop."""
     clock: Clock
 
 

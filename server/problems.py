@@ -1,5 +1,6 @@
 """Errors as callers see them: RFC 9457 problem details, and under /v2 the protocol's own `{"error": ...}`."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -25,6 +26,11 @@ class TooLarge(BadInput):
     title = "Request too large"
 
 
+class TooSlow(BadInput):
+    kind = "too-slow"
+    title = "Request too slow"
+
+
 class Unauthorized(DriftgateError):
     kind = "unauthorized"
     title = "Key needed"
@@ -44,6 +50,7 @@ class CallerGone(DriftgateError):
 
 STATUS: dict[type[DriftgateError], int] = {
     TooLarge: 413,
+    TooSlow: 408,
     Malformed: 400,
     BadInput: 422,
     Unauthorized: 401,
@@ -75,37 +82,52 @@ def problem(request: Request, status: int, title: str, detail: str, *, kind: str
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def as_problem(request: Request, error: DriftgateError) -> Response:
+    status = status_of(type(error))
+    where = getattr(error, "where", None)
+    more = {"where": where} if where else {}
+    response = problem(request, status, error.title, str(error), kind=error.kind, **more)
+    if isinstance(error, Busy):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Basic realm="driftgate: the key is the password", charset="UTF-8"'
+    return response
+
+
+def as_bad_parameter(request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    where = "/".join(str(part) for part in first["loc"])
+    detail = f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"
+    return problem(request, 422, BadInput.title, detail, kind=BadInput.kind, where=where)
+
+
+def as_http_problem(request: Request, error: HTTPException) -> Response:
+    detail = f"{request.method} {request.url.path}: {error.detail}; the API is described at /docs"
+    response = problem(request, error.status_code, str(error.detail), detail, kind="http")
+    response.headers.update(error.headers or {})
+    return response
+
+
+def as_bug(request: Request, error: Exception) -> Response:
+    """Without details: whoever catches it hands the exception on to the server, which logs it once with its trace."""
+    return problem(request, 500, "Internal error", "this is a bug; the log has the details", kind="internal")
+
+
 def install_problem_handlers(app: FastAPI) -> None:
-    @app.exception_handler(DriftgateError)
-    async def as_problem(request: Request, error: DriftgateError) -> Response:
-        status = status_of(type(error))
-        where = getattr(error, "where", None)
-        more = {"where": where} if where else {}
-        response = problem(request, status, error.title, str(error), kind=error.kind, **more)
-        if isinstance(error, Busy):
-            response.headers["Retry-After"] = str(error.retry_after_s)
-        if isinstance(error, Unauthorized):
-            response.headers["WWW-Authenticate"] = 'Basic realm="driftgate: the key is the password", charset="UTF-8"'
-        return response
+    handlers: dict[type[Exception], Any] = {
+        DriftgateError: as_problem,
+        RequestValidationError: as_bad_parameter,
+        HTTPException: as_http_problem,
+        Exception: as_bug,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, _awaitable(handler))
 
-    @app.exception_handler(RequestValidationError)
-    async def as_bad_parameter(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = "/".join(str(part) for part in first["loc"])
-        detail = f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"
-        return problem(request, 422, BadInput.title, detail, kind=BadInput.kind, where=where)
 
-    @app.exception_handler(HTTPException)
-    async def as_http_problem(request: Request, error: HTTPException) -> Response:
-        detail = f"{request.method} {request.url.path}: {error.detail}; the API is described at /docs"
-        response = problem(request, error.status_code, str(error.detail), detail, kind="http")
-        response.headers.update(error.headers or {})
-        return response
+def _awaitable(handler: Callable[[Request, Any], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Starlette runs a plain function in a thread; these never wait."""
 
-    @app.exception_handler(Exception)
-    async def as_bug(request: Request, error: Exception) -> Response:
-        # Starlette hands the exception on to the server, which logs it once with its trace. This handler stands
-        # outside of all middleware, so it names the request itself.
-        response = problem(request, 500, "Internal error", "this is a bug; the log has the details", kind="internal")
-        response.headers["X-Request-ID"] = getattr(request.state, "request_id", "")
-        return response
+    async def handle(request: Request, error: Exception) -> Response:
+        return handler(request, error)
+
+    return handle

@@ -1,22 +1,18 @@
-"""Which version answers for each model here, and what must be resident for it.
+"""Which version answers for each model here.
 
-The deployments in the store are the truth. The router looks at their revision numbers a few times a second, loads
-what a new revision needs beside what is running, and only then swaps the route: requests before the swap finish on
-the old version, requests after it start on the new one, none waits.
+The deployments in the store are the truth. The router looks at their revision numbers a few times a second, makes
+what a new revision needs resident beside what is running, and only then swaps the route: requests before the swap
+finish on the old version, requests after it start on the new one, none waits.
 """
 
 import asyncio
-import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.adapter import read_adapter
-from engine.bank import AdapterKey
-from engine.engine import Engine, usable_cores
-from server.batching import Batcher
-from server.metrics import ServerMetrics
-from store.artifacts import ArtifactStore
+from engine.bank import AdapterBank, AdapterKey
+from engine.precision import Precision
+from server.fleet import BaseRuntime, Fleet
+from server.metrics import ServerMetrics, VersionMetrics
 from store.database import Database
 from store.errors import Broken, DriftgateError, NotFound, StoreUnavailable, unknown
 from store.logs import get_log
@@ -24,6 +20,8 @@ from store.settings import Settings
 from store.versions import Route, ServedVersion, routes, served_version
 
 _STAGES = {"none": 0, "shadow": 1, "canary": 2}
+_LOOK_AGAIN_S = 5.0
+"""A deployment that could not be served is tried again after this long; it may be large, and failing is not cheap."""
 
 _log = get_log("routing")
 
@@ -34,57 +32,58 @@ class NotReady(Broken):
 
 
 @dataclass(frozen=True, slots=True)
-class BaseRuntime:
-    """A base that is loaded here."""
-
-    engine: Engine
-    batcher: Batcher
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """A version that can be asked: resolved, checked, on a loaded base."""
 
     served: ServedVersion
     runtime: BaseRuntime
+    precision: Precision
+    metrics: VersionMetrics
 
     @property
     def key(self) -> AdapterKey:
         return self.served.adapter_artifact
 
+    @property
+    def bank(self) -> AdapterBank:
+        return self.runtime.engine.bank
+
+    def release(self) -> None:
+        """End a lease on the target's slot."""
+        self.bank.release(self.key)
+
 
 class Router:
-    """Owns the routes and the loaded bases. Used from the event loop; loading happens in threads."""
+    """Owns the routes. Used from the event loop; loading happens in threads."""
 
-    def __init__(
-        self, settings: Settings, database: Database, artifacts: ArtifactStore, metrics: ServerMetrics
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, fleet: Fleet, metrics: ServerMetrics) -> None:
         self._settings = settings
         self._database = database
-        self._artifacts = artifacts
+        self._fleet = fleet
         self._metrics = metrics
         self._routes: dict[str, Route] = {}
         self._targets: dict[tuple[str, int], Target] = {}
-        self._runtimes: dict[str, BaseRuntime] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loading: dict[AdapterKey, asyncio.Task[None]] = {}
         self._refreshing = asyncio.Lock()
         self._complaints: dict[str, str] = {}
+        self._failed_at: dict[tuple[str, int], float] = {}
+        """When the revision of a model could not be served, on the event loop's clock."""
         self._followed: set[str] = set()
         """Models of which a deployment was loaded: they answer, whatever is wrong with a newer one."""
         self._store_complaint: str | None = None
         self._looked = False
-        self._opening = threading.Lock()
-        """Held while a base is loaded, so that it is loaded once."""
+        self._draining = False
 
     @property
     def ready(self) -> bool:
         """Whether the store was read once, every engine runs, and every model that has a version answers.
 
         A model whose newest deployment cannot be loaded answers with the one before: that is no reason to take this
-        server, and all its other models, out of service. `complaints` tells of it.
+        server, and all its other models, out of service. `complaints` tells of it. A server that is about to end is
+        not ready, so that balancers send nothing new.
         """
-        alive = all(runtime.batcher.alive for runtime in self._runtimes.values())
-        return self._looked and alive and not (self._complaints.keys() - self._followed)
+        served = not (self._complaints.keys() - self._followed)
+        return self._looked and self._fleet.alive and served and not self._draining
 
     @property
     def models(self) -> list[str]:
@@ -96,6 +95,9 @@ class Router:
         store = {"store": self._store_complaint} if self._store_complaint else {}
         return {**self._complaints, **store}
 
+    def start_draining(self) -> None:
+        self._draining = True
+
     def knows(self, model: str) -> bool:
         return model in self._routes
 
@@ -106,9 +108,19 @@ class Router:
             raise unknown("model", model, self._routes)
         return route
 
+    def resident(self, model: str, version: int | None) -> Target | None:
+        """What `target` would find without looking into the store, if nothing is in its way."""
+        route = self._routes.get(model)
+        if route is None or route.unloaded or model in self._complaints:
+            return None
+        number = route.production if version is None else version
+        return None if number is None else self._targets.get((model, number))
+
     async def target(self, model: str, version: int | None) -> Target:
         """The version to ask; the production version where none is named. Raises NotFound, NotReady, Refused."""
         route = self.route(model)
+        if route.unloaded:
+            raise NotReady(f"model {model!r} is unloaded; load it with POST /v2/repository/models/{model}/load")
         number = route.production if version is None else version
         if version is None and model in self._complaints and (number is None or model not in self._followed):
             raise NotReady(f"the production version of {model!r} is not loaded: {self._complaints[model]}")
@@ -119,14 +131,17 @@ class Router:
             return known
         return await asyncio.to_thread(self._resolve, model, number)
 
-    async def lease(self, target: Target) -> int:
-        """The slot of the target's adapter, loading it first if it is not resident. Raises NoFreeSlot."""
-        bank = target.runtime.engine.bank
-        while (slot := bank.lease(target.key)) is None:
+    async def load(self, target: Target) -> int:
+        """The slot of the target's adapter, leased, after making it resident. Raises NoFreeSlot.
+
+        Whoever else needs the same adapter meanwhile waits for the same load; nobody else waits.
+        """
+        target.runtime.missed()
+        while (slot := target.bank.lease(target.key)) is None:
             task = self._loading.get(target.key)
             if task is None:
-                task = asyncio.create_task(asyncio.to_thread(self._load, target))
-                self._loading[target.key] = task
+                load = asyncio.to_thread(self._fleet.load, target.runtime, target.key)
+                task = self._loading[target.key] = asyncio.create_task(load)
                 task.add_done_callback(lambda _: self._loading.pop(target.key, None))
             await asyncio.shield(task)
         return slot
@@ -150,94 +165,80 @@ class Router:
             self._store_complaint = None
             for route in found:
                 known = self._routes.get(route.model)
-                if known is None or known.revision != route.revision or route.model in self._complaints:
+                if known is None or known.revision != route.revision or self._try_again(route):
                     await self._follow(route)
             self._looked = True
 
-    def close(self) -> None:
-        for runtime in self._runtimes.values():
-            runtime.batcher.close()
+    def _try_again(self, route: Route) -> bool:
+        if route.model not in self._complaints:
+            return False
+        failed_at = self._failed_at.get((route.model, route.revision))
+        return failed_at is None or asyncio.get_running_loop().time() - failed_at >= _LOOK_AGAIN_S
 
     async def _follow(self, route: Route) -> None:
         wanted = [n for n in (route.production, route.candidate, route.previous) if n is not None]
+        if route.unloaded:
+            wanted = []
         try:
-            for number in wanted:
-                target = await asyncio.to_thread(self._resolve, route.model, number)
-                if number != route.previous:
-                    await asyncio.to_thread(self._load, target)
+            targets = [await asyncio.to_thread(self._resolve, route.model, number) for number in wanted]
+            for target in targets:
+                # On the first look there may be more models than slots; those that find none free load when asked.
+                if target.served.version != route.previous and (self._looked or target.bank.stats().free):
+                    await asyncio.to_thread(self._fleet.load, target.runtime, target.key)
         except DriftgateError as error:
             if self._complaints.get(route.model) != str(error):
                 _log.error("deployment_not_served", model=route.model, revision=route.revision, detail=str(error))
             self._complaints[route.model] = str(error)
-            self._routes.setdefault(route.model, route)
+            self._failed_at = {key: at for key, at in self._failed_at.items() if key[0] != route.model}
+            self._failed_at[route.model, route.revision] = asyncio.get_running_loop().time()
+            known = self._routes.get(route.model)
+            if known is None or known.unloaded:
+                self._routes[route.model] = route
             return
         self._complaints.pop(route.model, None)
         self._followed.add(route.model)
         self._routes[route.model] = route
-        for key in [k for k in self._targets if k[0] == route.model and k[1] not in wanted]:
-            del self._targets[key]  # it may have been archived; whoever asks for it makes us look
+        gone = [
+            self._targets.pop(key)  # it may have been archived; whoever asks for it makes us look
+            for key in [key for key in self._targets if key[0] == route.model and key[1] not in wanted]
+        ]
+        self._targets |= {(route.model, target.served.version): target for target in targets}
         self._pin(self._routes.values())
+        if route.unloaded:
+            for target in gone:
+                target.bank.evict(target.key)
         self._metrics.rollout_stage.labels(model=route.model).set(_STAGES.get(route.stage, 0))
         self._metrics.rollout_traffic_ratio.labels(model=route.model).set(route.traffic_share)
-        _log.info("deployment_served", model=route.model, revision=route.revision, production=route.production)
+        _log.info(
+            "deployment_served",
+            model=route.model,
+            revision=route.revision,
+            production=route.production,
+            precisions=sorted({target.precision for target in targets}),
+        )
 
     def _pin(self, current: Iterable[Route]) -> None:
         """Production, candidate and the way back are never evicted."""
         wanted = {
             (route.model, number)
             for route in current
+            if not route.unloaded
             for number in (route.production, route.candidate, route.previous)
             if number is not None
         }
-        for runtime in self._runtimes.values():
-            keys = {t.key for k, t in self._targets.items() if k in wanted and t.runtime is runtime}
-            runtime.engine.bank.pin(keys)
-            self._count_slots(runtime)
+        pinned = [target for key, target in self._targets.items() if key in wanted]
+        self._fleet.pin([(target.runtime, target.key) for target in pinned])
 
     def _read_routes(self) -> list[Route]:
         with self._database.read() as session:
             return routes(session)
 
     def _resolve(self, model: str, number: int) -> Target:
-        known = self._targets.get((model, number))
-        if known is None:
-            with self._database.read() as session:
-                served = served_version(session, model, number)
-            with self._opening:
-                runtime = self._runtime(served)
-            known = Target(served, runtime)
-            self._targets[(model, number)] = known
-        return known
-
-    def _runtime(self, served: ServedVersion) -> BaseRuntime:
-        runtime = self._runtimes.get(served.base)
-        if runtime is None:
-            engine = Engine(
-                self._artifacts.fetch(served.base_artifact),
-                slots=self._settings.slots,
-                provider=self._settings.provider,
-            )
-            batcher = Batcher(
-                engine,
-                budget_tokens=self._settings.budget_tokens * usable_cores(),
-                queue_tokens=self._settings.queue_tokens,
-                metrics=self._metrics,
-            )
-            runtime = self._runtimes[served.base] = BaseRuntime(engine, batcher)
-            _log.info("base_loaded", base=served.base, provider=engine.provider, threads=engine.threads)
-        return runtime
-
-    def _load(self, target: Target) -> None:
-        """Make the target's adapter resident: fetch, verify, check, copy into a slot."""
-        started = time.perf_counter()
-        engine = target.runtime.engine
-        folder = self._artifacts.fetch(target.key)
-        engine.bank.load(target.key, read_adapter(folder, engine.spec, assume_base=True))
-        self._metrics.adapter_load_seconds.observe(time.perf_counter() - started)
-        self._count_slots(target.runtime)
-
-    def _count_slots(self, runtime: BaseRuntime) -> None:
-        stats = runtime.engine.bank.stats()
-        self._metrics.adapter_slots.labels(state="free").set(stats.free)
-        self._metrics.adapter_slots.labels(state="resident").set(stats.resident)
-        self._metrics.adapter_slots.labels(state="pinned").set(stats.pinned)
+        """Looks into the store, always: what was known of a version may have changed with the deployment."""
+        with self._database.read() as session:
+            served = served_version(session, model, number)
+        runtime, precision = self._fleet.open(served)
+        metrics = VersionMetrics(self._metrics, served.model, served.version, served.labels)
+        found = Target(served, runtime, precision, metrics)
+        self._targets[(model, number)] = found
+        return found

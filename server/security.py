@@ -68,11 +68,18 @@ def refuse_foreign_page(request: Request) -> None:
         raise Forbidden(f"a page of {origin[:100]} may not send this; requests must come from this server's own pages")
 
 
+def allow(request: Request, scope: str | None) -> None:
+    """Raises Unauthorized, or Forbidden: see KeyRing.check and refuse_foreign_page."""
+    refuse_foreign_page(request)
+    keys: KeyRing = request.app.state.parts.keys
+    if keys.needed:
+        keys.check(key_of(request), scope)
+
+
 def needs(scope: str | None) -> Dependency:
     """A route dependency: `dependencies=[needs("admin")]`."""
 
     async def check(request: Request) -> None:  # not in a worker thread: it never waits
-        refuse_foreign_page(request)
-        request.app.state.parts.keys.check(key_of(request), scope)
+        allow(request, scope)
 
     return Dependency(check)

@@ -13,7 +13,13 @@ CALM: Series = {
     'driftgate_request_seconds_bucket{le="0.1"}': "0+60x300",
     'driftgate_request_seconds_bucket{le="1.0"}': "0+60x300",
     'driftgate_request_seconds_bucket{le="+Inf"}': "0+60x300",
-    'driftgate_queue_tokens{instance="a"}': "100+0x300",
+    'driftgate_request_seconds_count{instance="a"}': "0+60x300",
+    'driftgate_queue_tokens{instance="a",base="minilm"}': "100+0x300",
+    'driftgate_queue_limit_tokens{instance="a",base="minilm"}': "4096+0x300",
+    'driftgate_adapter_slots{instance="a",base="minilm",state="free"}': "100+0x300",
+    'driftgate_adapter_lookups_total{instance="a",base="minilm",result="hit"}': "0+60x300",
+    'driftgate_adapter_lookups_total{instance="a",base="minilm",result="miss"}': "0+0x300",
+    'driftgate_adapter_load_seconds_count{instance="a"}': "0+0x300",
     'driftgate_predictions_dropped_total{reason="buffer_full"}': "0+0x300",
     'driftgate_predictions_dropped_total{reason="store_down"}': "0+0x300",
     'driftgate_rollout_stage{model="tickets"}': "0+0x300",
@@ -45,6 +51,10 @@ _LABELLED = 'driftgate_accuracy{model="tickets",version="3",kind="labelled"}'
 _ESTIMATED = 'driftgate_accuracy{model="tickets",version="3",kind="estimated"}'
 _LAST_CHECK = 'driftgate_last_check_timestamp_seconds{model="tickets"}'
 _REQUESTS = 'driftgate_requests_total{model="tickets",version="3",code="%d"}'
+_WAITING = 'driftgate_queue_tokens{instance="a",base="minilm"}'
+_MISSES = 'driftgate_adapter_lookups_total{instance="a",base="minilm",result="miss"}'
+_FREE_SLOTS = 'driftgate_adapter_slots{instance="a",base="minilm",state="free"}'
+_LOADS = 'driftgate_adapter_load_seconds_count{instance="a"}'
 _FAILED = 'driftgate_runs_total{model="tickets",outcome="failed"}'
 
 DAYS = (
@@ -70,11 +80,24 @@ DAYS = (
             'driftgate_predicted_label_total{model="tickets",version="3",label="billing"}': "0+1x300",
         },
     ),
-    _day("no server", {'driftgate_queue_tokens{instance="a"}': None}, "ServeSilent"),
+    _day("no server", {'driftgate_request_seconds_count{instance="a"}': None, _WAITING: None}, "ServeSilent"),
+    _day("a server without a model", {_WAITING: None, _FREE_SLOTS: None, _MISSES: None}),
     _day("errors", {_REQUESTS % 503: "0+3x300"}, "ErrorRatioHigh"),
     _day("callers err, not we", {_REQUESTS % 422: "0+30x300"}),
     _day("slow", {'driftgate_request_seconds_bucket{le="0.1"}': "0+50x300"}, "LatencyHigh"),
-    _day("queue nearly full", {'driftgate_queue_tokens{instance="a"}': "60000+0x300"}, "QueueFilling"),
+    _day("queue nearly full", {_WAITING: "3500+0x300"}, "QueueFilling"),
+    _day(
+        "the same tokens in the longer queue of more cores",
+        {_WAITING: "3500+0x300", 'driftgate_queue_limit_tokens{instance="a",base="minilm"}': "16384+0x300"},
+    ),
+    _day(
+        "adapters push each other out",
+        {_MISSES: "0+90x300", _FREE_SLOTS: "0+0x300", _LOADS: "0+80x300"},
+        "AdaptersThrash",
+    ),
+    _day("many adapters are loaded for the first time", {_MISSES: "0+90x300", _LOADS: "0+80x300"}),
+    _day("every slot is taken by what is asked for", {_FREE_SLOTS: "0+0x300"}),
+    _day("slots are full and few adapters change", {_MISSES: "0+20x300", _FREE_SLOTS: "0+0x300", _LOADS: "0+20x300"}),
     _day("queue full between scrapes", {_REQUESTS % 429: "0+3x300"}, "RequestsRefused"),
     _day("store down", {'driftgate_predictions_dropped_total{reason="store_down"}': "0+1x300"}, "PredictionsDropped"),
     _day("no worker", {"driftgate_run_seconds_count": None}, "WorkerSilent"),

@@ -36,7 +36,12 @@ from tests.card_promql import spoken_of
 
 PYPROJECT: dict[str, Any] = tomllib.loads((card.ROOT / "pyproject.toml").read_text())
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
-PORTS = {"serve": DEFAULTS["port"], "monitor": DEFAULTS["monitor_port"], "worker": DEFAULTS["worker_port"]}
+PORTS = {
+    "serve": {"http": DEFAULTS["port"], "grpc": DEFAULTS["grpc_port"]},
+    "monitor": {"metrics": DEFAULTS["monitor_port"]},
+    "worker": {"metrics": DEFAULTS["worker_port"]},
+}
+"""Of each component by name; the first answers HTTP."""
 KUBERNETES = ("1.30", "1.37")
 """The oldest and the newest version that the manifests are checked against."""
 TARGET_LABELS = {"instance"}
@@ -102,16 +107,17 @@ def test_images_are_the_targets_of_the_dockerfile_at_our_version() -> None:
 
 @pytest.mark.parametrize("component", PORTS)
 def test_ports_of_containers_probes_services_and_scraping_are_those_of_the_settings(component: str) -> None:
-    (port,) = card.container(component)["ports"]
-    assert port["containerPort"] == PORTS[component]
+    ports = PORTS[component]
+    assert {port["name"]: port["containerPort"] for port in card.container(component)["ports"]} == ports
     for probe in probes_of(component).values():
-        assert probe["httpGet"]["port"] == port["name"]
-    (offered,) = card.manifests()[f"Service/driftgate-{component}"]["spec"]["ports"]
-    assert (offered["port"], offered["targetPort"]) == (PORTS[component], port["name"])
+        assert probe["httpGet"]["port"] == next(iter(ports))
+    offered = card.manifests()[f"Service/driftgate-{component}"]["spec"]["ports"]
+    assert {port["name"]: port["port"] for port in offered} == ports
+    assert all(port["targetPort"] == port["name"] for port in offered)
     annotations = card.workloads()[component]["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {
         "prometheus.io/scrape": "true",
-        "prometheus.io/port": str(PORTS[component]),
+        "prometheus.io/port": str(next(iter(ports.values()))),
         "prometheus.io/path": "/metrics",
     }
 
@@ -207,7 +213,8 @@ def test_a_rollout_takes_no_server_away_before_its_successor_is_ready() -> None:
     serve = card.workloads()["serve"]["spec"]
     assert serve["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     grace_s = serve["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace_s > 2 * DEFAULTS["drain_timeout_s"], "requests and recordings are drained one after the other"
+    drain_s = float(literals()["DRIFTGATE_DRAIN_NOTICE_S"]) + 3 * DEFAULTS["drain_timeout_s"]
+    assert grace_s > drain_s, "HTTP, gRPC and recordings are drained one after the other"
     assert card.workloads()["monitor"]["spec"]["replicas"] == 1
     assert card.workloads()["monitor"]["spec"]["strategy"] == {"type": "Recreate"}
 
@@ -286,7 +293,7 @@ def test_a_query_speaks_of_metrics_and_labels_that_exist(expr: str) -> None:
     assert set(spoken.metrics) <= set(SERIES)
     for metric, labels in spoken.metrics.items():
         assert labels <= SERIES[metric], f"{metric} has no such label"
-    assert spoken.grouping <= set.union(*(SERIES[metric] for metric in spoken.metrics))
+    assert spoken.grouping <= set.union(TARGET_LABELS, *(SERIES[metric] for metric in spoken.metrics))
 
 
 def test_reading_a_query_finds_its_metrics_and_labels() -> None:
@@ -336,7 +343,6 @@ def test_figures_in_alerts_are_those_of_the_settings() -> None:
         "DriftgateAccuracyLow": f"< {DEFAULTS['alert_accuracy_ratio']} *",
         "DriftgateEstimatedAccuracyLow": f"< {DEFAULTS['alert_accuracy_ratio']} *",
         "DriftgateChecksLate": f"> {3 * DEFAULTS['check_every_s']:.0f} ",
-        "DriftgateQueueFilling": f"* {DEFAULTS['queue_tokens']}",
         "DriftgateReviewQueueLong": f"> {DEFAULTS['retrain_min_labels']}",
     }.items():
         assert figure in rules[alert]["expr"], alert
@@ -476,8 +482,11 @@ def test_the_images_run_as_a_number_that_is_not_root() -> None:
 
 
 def test_the_images_expose_the_ports_of_the_settings() -> None:
-    assert STAGES["serve"].all("EXPOSE") == [str(PORTS["serve"])]
-    assert STAGES["work"].all("EXPOSE") == [f"{PORTS['monitor']} {PORTS['worker']}"]
+    def exposed(*components: str) -> str:
+        return " ".join(str(port) for name in components for port in PORTS[name].values())
+
+    assert STAGES["serve"].all("EXPOSE") == [exposed("serve")]
+    assert STAGES["work"].all("EXPOSE") == [exposed("monitor", "worker")]
 
 
 def test_the_images_start_commands_that_exist() -> None:
@@ -500,7 +509,7 @@ def test_the_health_check_of_the_image_asks_the_server(status: int) -> None:
     (check,) = STAGES["serve"].all("HEALTHCHECK")
     program, *arguments = card.words(check.partition("CMD ")[2])
     assert program == "python"
-    assert f"'DRIFTGATE_PORT', {PORTS['serve']}" in arguments[-1]
+    assert f"'DRIFTGATE_PORT', {PORTS['serve']['http']}" in arguments[-1]
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         environment = {**os.environ, "DRIFTGATE_PORT": str(server.server_port), "no_proxy": "127.0.0.1"}

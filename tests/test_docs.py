@@ -1,5 +1,6 @@
 """The pages say what the code does: every setting, command, metric and route, and every link leads somewhere."""
 
+import asyncio
 import re
 import shlex
 import unicodedata
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
@@ -16,6 +18,7 @@ from cli.main import COMMANDS, app, load_command
 from monitor.metrics import MonitorMetrics
 from retrain.metrics import WorkerMetrics
 from server.app import create_app
+from server.console import pages
 from server.metrics import ServerMetrics
 from server.process import open_parts
 from store.settings import Settings, load_settings
@@ -99,7 +102,9 @@ COMMAND_OF = {" ".join(path): found for name in COMMANDS for path, found in _lea
 
 
 def options_of(command: Any) -> set[str]:
-    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")} - {"--help"}
+    """Those that `--help` shows; a hidden one is for processes of our own."""
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    return {option for parameter in shown for option in parameter.opts if option.startswith("--")} - {"--help"}
 
 
 def _global_options() -> set[str]:
@@ -213,26 +218,23 @@ def test_a_page_names_metrics_that_exist(page: str) -> None:
 
 
 def routes(tmp_path: Path) -> set[str]:
-    """`GET /path` of every route of our own; FastAPI's pages about the API itself are not among them."""
-    import asyncio
+    """`GET /path` of every route of our own: those that the API itself describes, and the pages that it does not."""
 
-    async def build() -> set[str]:
+    async def ask() -> dict[str, Any]:
         async with open_parts(load_settings(home=tmp_path / "home")) as parts:
-            return {
-                f"{method} {route.path}"
-                for route in _all_routes(create_app(parts).routes)
-                for method in route.methods or set()
-            }
+            transport = httpx.ASGITransport(create_app(parts))
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                described: dict[str, Any] = (await client.get("/openapi.json")).json()
+                return described
 
-    return asyncio.run(build())
-
-
-def _all_routes(found: Any) -> Iterator[APIRoute]:
-    for route in found:
-        if isinstance(route, APIRoute):
-            yield route
-        elif (inner := getattr(route, "original_router", None)) is not None:
-            yield from _all_routes(inner.routes)
+    described = {f"{method.upper()} {path}" for path, one in asyncio.run(ask())["paths"].items() for method in one}
+    shown = {
+        f"{method} {route.path}"
+        for route in pages.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or set()
+    }
+    return described | shown
 
 
 def test_every_route_is_told_to_one_of_the_readers_and_none_that_is_gone(tmp_path: Path) -> None:

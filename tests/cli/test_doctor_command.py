@@ -2,6 +2,8 @@ import json
 
 from sqlalchemy import text
 
+from store.migrations import SCHEMA_HEAD
+
 
 def states(found):
     return {finding["name"]: finding["state"] for finding in found["findings"]}
@@ -17,7 +19,7 @@ def test_a_sound_machine_is_found_sound_and_left_as_it_was(ask, home):
 def test_a_store_in_use_is_found_with_its_schema(ask, driftgate, with_model, home):
     before = sorted(home.rglob("*"))
     details = {finding["name"]: finding["detail"] for finding in ask("doctor")["findings"]}
-    assert details["store"].endswith("is at schema 0001")
+    assert details["store"].endswith(f"is at schema {SCHEMA_HEAD}")
     assert details["artifacts"].endswith("can be written to")
     assert [path for path in sorted(home.rglob("*")) if "driftgate.db" not in path.name] == [
         path for path in before if "driftgate.db" not in path.name

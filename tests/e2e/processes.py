@@ -30,7 +30,7 @@ class Started:
 
     def __init__(self, home: Path, log: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.log = log
-        free_ports = {f"DRIFTGATE_{name}PORT": "0" for name in ("", "MONITOR_", "WORKER_")}
+        free_ports = {f"DRIFTGATE_{name}PORT": "0" for name in ("", "GRPC_", "MONITOR_", "WORKER_")}
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "--home", str(home), *arguments],

@@ -1,12 +1,11 @@
-"""Exactly one build of ONNX Runtime, and a provider that really loads."""
+"""Exactly one build of ONNX Runtime."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from engine.providers import RuntimeBuild, choose_provider, installed_build
-from store.errors import Refused
+from engine.runtime import RuntimeBuild, installed_build
 
 
 def pretend_installed(folder: Path, name: str) -> None:
@@ -31,9 +30,3 @@ def test_no_build_is_refused_with_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.raises(RuntimeBuild, match=r"pip install 'driftgate\[cpu\]'"):
         installed_build()
-
-
-def test_a_provider_that_cannot_load_is_an_error_not_a_fallback() -> None:
-    assert choose_provider("auto") == "CPUExecutionProvider"
-    with pytest.raises(Refused, match=r"provider 'cuda' cannot be used here; this build offers .*CPUExecutionProvider"):
-        choose_provider("cuda")

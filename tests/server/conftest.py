@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from engine.base import base_record
+from engine.cores import usable_cores
 from engine.engine import BatchResult
 from server.parts import Parts
 from server.process import bind, open_parts, serve_on, server_config
@@ -69,7 +70,7 @@ class Server:
             promote(session, model, version, by="ann", reason="better", now=utc_now())
 
     def nothing_leased(self) -> bool:
-        return all(not runtime.engine.bank._leases for runtime in self.parts.router._runtimes.values())
+        return all(not runtime.engine.bank._leases for runtime in self.parts.fleet._runtimes.values())
 
     def raw(self, request: bytes, *, half_close: bool = False) -> bytes:
         """What comes back for bytes that no decent client would send."""
@@ -157,7 +158,9 @@ def start(tmp_path: Path, tiny: ImportedBase, stocked_home: Path) -> Iterator[St
         home = tmp_path / "home"
         if not home.exists():
             shutil.copytree(stocked_home, home)
-        values = {"artifacts_url": str(tiny.bundle.parents[1]), "slots": 4, "drain_timeout_s": 5.0, **overrides}
+        shared = {"artifacts_url": str(tiny.bundle.parents[1]), "slots": 4, "drain_timeout_s": 5.0, "grpc_port": 0}
+        one_lane = {"workers": usable_cores()}  # what one batch holds up waits in the queue, and nowhere else
+        values = {**shared, **one_lane, **overrides}
         server = Server(load_settings(home=home, **values))
         started.append(server)
         return server
@@ -172,17 +175,22 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny: ImportedBase, stocked
     """One server for all tests of a file that only ask."""
     home = tmp_path_factory.mktemp("served") / "home"
     shutil.copytree(stocked_home, home)
-    running = Server(load_settings(home=home, artifacts_url=str(tiny.bundle.parents[1]), slots=4, max_inputs=50))
+    running = Server(
+        load_settings(home=home, artifacts_url=str(tiny.bundle.parents[1]), slots=4, grpc_port=0, max_inputs=50)
+    )
     yield running
     running.stop()
 
 
 class StuckEngine:
-    """An engine whose batches wait until the block ends: a busy machine, without its noise."""
+    """An engine whose batches wait until the block ends: a busy machine, without its noise.
+
+    Its batches never run on the event loop, cheap as they are: the server would be stuck with them.
+    """
 
     def __init__(self, server: Server, pool: ThreadPoolExecutor) -> None:
         server.predict()  # the engine is there now
-        (self._runtime,) = server.parts.router._runtimes.values()
+        (self._runtime,) = server.parts.fleet._runtimes.values()
         self._run = self._runtime.engine.run
         self._pool = pool
         self._running, self._go_on = threading.Event(), threading.Event()
@@ -198,16 +206,17 @@ class StuckEngine:
     def let_go(self) -> None:
         self._go_on.set()
 
-    def _wait_and_run(self, rows: Any, slots: Any) -> BatchResult:
+    def _wait_and_run(self, rows: Any, slots: Any, **where: Any) -> BatchResult:
         self._running.set()
         assert self._go_on.wait(60), "nobody let the engine go on"
-        result = self._run(rows, slots)
+        result = self._run(rows, slots, **where)
         self.largest_padded = max(self.largest_padded, result.padded_tokens)
         return result
 
 
 @pytest.fixture
-def stuck_engine() -> Iterator[Callable[[Server], AbstractContextManager[StuckEngine]]]:
+def stuck_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], AbstractContextManager[StuckEngine]]]:
+    monkeypatch.setattr("server.batching.INLINE_S", 0.0)
     with ThreadPoolExecutor(16) as pool:
 
         @contextmanager

@@ -38,7 +38,7 @@ def test_every_promised_metric_is_exposed_with_its_help(server):
     for name in PROMISED:
         assert f"# HELP {name} " in text, name
         assert re.search(rf"^{name}(_bucket|_count)?[{{ ]", text, re.MULTILINE), f"{name} has no value"
-    assert 'driftgate_adapter_slots{state="pinned"} 1.0' in text
+    assert 'driftgate_adapter_slots{base="tiny",state="pinned"} 1.0' in text
     assert 'driftgate_predictions_dropped_total{reason="store_down"} 0.0' in text
 
 

@@ -7,11 +7,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from engine.adapter import read_adapter
-from engine.engine import Engine
+from engine.classification import softmax
+from engine.engine import WIDE, Engine
 from engine.modality import EncodedRow
-from server.batching import Batcher
+from engine.packing import RunCost
+from server.batching import ALONE_AFTER, Ask, BadAnswer, Batcher
 from server.metrics import ServerMetrics
 from store.errors import Busy
+from tests.waiting import until
 
 
 def row(tokens: int) -> EncodedRow:
@@ -20,43 +23,61 @@ def row(tokens: int) -> EncodedRow:
 
 @pytest.fixture(scope="module")
 def engine(tiny, make_adapter) -> Engine:
-    loaded = Engine(tiny.bundle, slots=2)
+    loaded = Engine(tiny.bundle, slots=2, lanes=2)
     loaded.bank.load("a", read_adapter(make_adapter(tiny), tiny.spec))
     return loaded
 
 
-class Bench:
-    """A batcher over the real engine whose batches wait for `gate`; it notes what ran together."""
+CLASSES = 3
 
-    def __init__(self, engine: Engine, *, budget_tokens: int = 64, queue_tokens: int = 1000) -> None:
+
+class Bench:
+    """A batcher over the real engine whose batches wait for `gate`; it notes what ran together, and where."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        budget_tokens: int = 64,
+        queue_tokens: int = 1000,
+        lanes: int = 1,
+        overhead: float = 1e6,
+    ) -> None:
         self.metrics = ServerMetrics(CollectorRegistry())
         self.gate, self.running = threading.Event(), threading.Event()
         self.batches: list[list[int]] = []
+        self.ran_on: list[int] = []
         self.released: Counter[str] = Counter()
-        self.fail = False
+        self.fail_on: int | None = None
+        """Length of a row that makes its batch fail."""
         self._engine = engine
+        self.lanes = lanes
+        self.run_costs = {p: RunCost(overhead, 1000.0) for p in ("fp32", "int8")}
         self.batcher = Batcher(
             self,  # type: ignore[arg-type]  # the engine, with a gate before it
             budget_tokens=budget_tokens,
             queue_tokens=queue_tokens,
             metrics=self.metrics,
+            base="tiny",
         )
         self.sketch = engine.sketch
 
-    def run(self, rows, slots):
+    def run(self, rows, slots, *, precision, lane):
         self.running.set()
         assert self.gate.wait(30)
         self.batches.append([r.length_tokens for r in rows])
-        if self.fail:
+        self.ran_on.append(lane)
+        if self.fail_on in self.batches[-1]:
             raise RuntimeError("out of memory")
-        return self._engine.run(rows, slots)
+        return self._engine.run(rows, slots, lane=lane)
 
-    def submit(self, name: str, *lengths: int):
-        return self.batcher.submit([row(n) for n in lengths], 0, lambda: self.released.update([name]))
+    def submit(self, name: str, *lengths: int, model: str = "tickets", precision="fp32", priority: int = 0):
+        ask = Ask([row(n) for n in lengths], 0, CLASSES, model, precision, priority)
+        return self.batcher.submit(ask, lambda: self.released.update([name]))
 
     @property
     def waiting_tokens(self) -> float:
-        return self.metrics.registry.get_sample_value("driftgate_queue_tokens") or 0.0
+        return self.metrics.registry.get_sample_value("driftgate_queue_tokens", {"base": "tiny"}) or 0.0
 
 
 async def started(bench: Bench) -> "asyncio.Task[object]":
@@ -93,7 +114,8 @@ def test_results_come_in_the_order_of_the_rows_however_they_were_packed(engine):
     bench, results = bench_test(engine, body, budget_tokens=40)
     assert len(bench.batches) > 1
     for n, result in zip(lengths, results, strict=True):
-        np.testing.assert_allclose(result.logits, engine.run([row(n)], [0]).logits[0], atol=1e-5)
+        alone = softmax(engine.run([row(n)], [0]).logits[0, :CLASSES])
+        np.testing.assert_allclose(result.probabilities, alone, atol=1e-5)
     assert bench.released == {"a": 1}
 
 
@@ -123,22 +145,42 @@ def test_the_oldest_row_is_served_next_whatever_its_length(engine):
     assert bench.batches[1] == [60]
 
 
-def test_a_full_queue_refuses_and_gives_the_lease_back(engine):
+def test_a_full_queue_refuses_says_how_long_it_will_take_and_gives_the_lease_back(engine):
     async def body(bench):
         first = await started(bench)
-        waits = asyncio.create_task(bench.submit("waits", 15))
+        waits = [asyncio.create_task(bench.submit("waits", 1000)) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(Busy, match="15 tokens wait already and the queue holds 20"):
+        with pytest.raises(Busy, match="2000 tokens wait already and the queue holds 1500") as refused:
             await bench.submit("refused", 6)
+        assert refused.value.retry_after_s == 2, "2000 tokens at 1000 a second"
         assert bench.released == {"refused": 1}
-        fits = asyncio.create_task(bench.submit("fits", 5))
-        await asyncio.sleep(0)
-        assert bench.waiting_tokens == 20
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
         bench.gate.set()
-        await asyncio.gather(first, waits, fits)
+        await asyncio.gather(first, bench.submit("fits", 5))
 
-    bench, _ = bench_test(engine, body, queue_tokens=20)
+    bench, _ = bench_test(engine, body, queue_tokens=1500)
     assert bench.waiting_tokens == 0
+
+
+def test_a_model_that_fills_the_queue_leaves_room_for_another(engine):
+    async def body(bench):
+        first = await started(bench)
+        noisy, refused = [], 0
+        for _ in range(60):
+            noisy.append(asyncio.create_task(bench.submit("noisy", 20)))
+            await asyncio.sleep(0)
+            refused += noisy[-1].done()
+        assert refused > 0
+        quiet = asyncio.create_task(bench.submit("quiet", 20, model="other"))
+        await asyncio.sleep(0)
+        assert not quiet.done(), "it was refused"
+        bench.gate.set()
+        await asyncio.gather(first, quiet, *noisy, return_exceptions=True)
+
+    bench, _ = bench_test(engine, body, queue_tokens=500)
+    assert bench.released["quiet"] == 1
 
 
 def test_a_request_larger_than_the_whole_queue_is_served_when_nobody_waits(engine):
@@ -182,18 +224,82 @@ def test_a_slot_is_held_until_the_batch_that_reads_it_is_over_though_nobody_wait
     bench_test(engine, body)
 
 
-def test_a_batch_that_fails_answers_its_callers_and_the_next_one_runs(engine):
+def test_a_row_that_fails_answers_its_caller_and_the_others_of_its_batch_are_served(engine):
     async def body(bench):
-        bench.fail = True
+        first = await started(bench)
+        bench.fail_on = 7
+        good, bad = (asyncio.create_task(bench.submit(name, *rows)) for name, rows in (("good", (6, 6)), ("bad", (7,))))
+        await asyncio.sleep(0)
         bench.gate.set()
         with pytest.raises(RuntimeError, match="out of memory"):
-            await bench.submit("a", 5, 50, 60)
-        bench.fail = False
-        return await bench.submit("b", 5)
+            await bad
+        assert len(await good) == 2
+        await first
+        return await bench.submit("next", 5)
 
     bench, results = bench_test(engine, body)
     assert len(results) == 1
-    assert bench.released == {"a": 1, "b": 1}
+    assert bench.batches[1] == [6, 6, 7], "they had been one batch"
+    assert bench.released == {"first": 1, "good": 1, "bad": 1, "next": 1}
+
+
+def test_a_row_whose_answer_overflows_is_refused_alone(engine, tiny, make_adapter):
+    adapter = read_adapter(make_adapter(tiny, seed=9), tiny.spec)
+    adapter.arrays["head_weight"][:] = 3e38
+    adapter.arrays["head_weight"][:, 1] = -3e38
+    engine.bank.load("overflowing", adapter)
+    slot = engine.bank.lease("overflowing")
+
+    async def body(bench):
+        bench.gate.set()
+        ask = Ask([row(5)], slot, CLASSES, "tickets")
+        with pytest.raises(BadAnswer, match="overflow"):
+            await bench.batcher.submit(ask, lambda: bench.released.update(["bad"]))
+
+    bench_test(engine, body)
+
+
+def test_rows_of_different_precisions_never_share_a_batch(engine):
+    async def body(bench):
+        first = await started(bench)
+        tasks = [asyncio.create_task(bench.submit(str(i), 6, precision=("fp32", "int8")[i % 2])) for i in range(6)]
+        await asyncio.sleep(0)
+        bench.gate.set()
+        await asyncio.gather(first, *tasks)
+
+    bench, _ = bench_test(engine, body)
+    assert bench.batches == [[5], [6, 6, 6], [6, 6, 6]]
+
+
+def test_work_is_shared_among_idle_lanes(engine):
+    async def body(bench):
+        task = asyncio.create_task(bench.submit("a", *([8] * 6)))
+        await asyncio.to_thread(until, lambda: bench.running.is_set() and bench.waiting_tokens == 0)
+        bench.gate.set()
+        await task
+
+    bench, _ = bench_test(engine, body, lanes=2, budget_tokens=256)
+    assert sorted(map(len, bench.batches)) == [3, 3]
+    assert WIDE not in bench.ran_on
+
+
+def test_a_lone_caller_gets_all_cores_until_another_comes(engine):
+    async def body(bench):
+        bench.gate.set()
+        for _ in range(ALONE_AFTER + 2):
+            await bench.submit("alone", 5)
+        assert bench.ran_on == [*[lane for lane in bench.ran_on[: ALONE_AFTER - 1] if lane != WIDE], *[WIDE] * 3]
+        bench.gate.clear()
+        bench.running.clear()
+        first = await started(bench)
+        second = asyncio.create_task(bench.submit("second", 5))
+        await asyncio.sleep(0)
+        bench.gate.set()
+        await asyncio.gather(first, second)
+        await bench.submit("third", 5)
+
+    bench, _ = bench_test(engine, body, lanes=2)
+    assert bench.ran_on[-1] != WIDE, "it is not alone any more"
 
 
 def test_closing_finishes_what_waits(engine):

@@ -26,7 +26,7 @@ def errors() -> list[type[DriftgateError]]:
 
 
 def test_every_error_has_a_status(errors):
-    assert {status_of(error) for error in errors} <= {400, 401, 403, 404, 409, 413, 422, 429, 499, 503, 504}
+    assert {status_of(error) for error in errors} <= {400, 401, 403, 404, 408, 409, 413, 422, 429, 499, 503, 504}
 
 
 def test_every_error_has_a_slug_and_a_title_of_its_own(errors):

@@ -97,19 +97,24 @@ def test_more_versions_than_slots_take_turns(start: Start, adapters, tiny, make_
     assert server.nothing_leased()
 
 
-def test_more_pinned_versions_than_slots_are_refused_with_advice(start: Start, adapters, tiny, make_adapter, artifacts):
+def test_more_deployed_models_than_slots_take_turns_and_none_is_pinned(
+    start: Start, adapters, tiny, make_adapter, artifacts
+):
     server = start(slots=2)
     with server.database.write() as session:
         for seed, model in ((5, "b"), (6, "c")):
             key = artifacts.put("adapters", make_adapter(tiny, labels=LABELS, seed=seed))
-            number = register_version(
-                session, replace(adapters[0], model=model, adapter_artifact=key), by="t", now=utc_now()
-            )
+            new = replace(adapters[0], model=model, adapter_artifact=key)
+            number = register_version(session, new, by="t", now=utc_now())
             promote(session, model, number, by="t", reason="go", now=utc_now())
-    problems = until(lambda: server.get("/readyz").json()["problems"])
-    assert "raise DRIFTGATE_SLOTS" in problems["c"]
-    assert server.predict().status_code == 200
-    assert server.predict(model="b").status_code == 200
+    until(lambda: "c" in server.parts.router.models)
+    assert server.get("/readyz").json() == {"status": "ready", "problems": {}}
+    for _ in range(2):
+        for model in ("tickets", "b", "c"):
+            assert server.predict(model=model).status_code == 200
+    assert server.metric("driftgate_adapter_slots", base="tiny", state="pinned") == 0
+    assert server.metric("driftgate_adapter_slots", base="tiny", state="resident") == 2
+    assert server.metric("driftgate_adapter_lookups_total", base="tiny", result="miss") >= 4
 
 
 def test_models_share_a_base_and_its_batches(start: Start, adapters, stuck_engine):
@@ -129,7 +134,7 @@ def test_models_share_a_base_and_its_batches(start: Start, adapters, stuck_engin
         engine.wait_until_running()
         pool = engine._pool
         mixed = {m: pool.submit(server.predict, "same text", model=m) for m in ("tickets", "orders")}
-        until(lambda: server.metric("driftgate_queue_tokens") == 8)
+        until(lambda: server.metric("driftgate_queue_tokens", base="tiny") == 8)
     for model, call in mixed.items():
         (answer,) = call.result(30).json()["predictions"]
         assert answer["score"] == pytest.approx(alone[model]["score"], abs=1e-5)

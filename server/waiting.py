@@ -1,0 +1,163 @@
+"""The rows that wait for a batch: who may join, and whose turn it is. Plain data; the batcher owns it, under its lock.
+
+Turns are fair on two levels. Between flows, a flow being the rows of one model and priority: the one that has been
+served least for its weight leads the next batch (start-time fair queueing, Goyal, Vin and Cheng 1996). Within a flow,
+between requests: a row's turn comes when as much has been served as lies before it in its own request, so a request of
+one text does not wait behind one of a thousand. Rows of any flow that are similar in length ride along. Nobody starves:
+weights are finite, and a row's turn does not move once it is given.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Generic, Protocol, TypeVar
+
+from engine.packing import plan_batch
+from engine.precision import Precision
+
+PLAN_AHEAD_ROWS = 512
+"""How many waiting rows, oldest first, a plan may choose from."""
+PATIENCE = 8
+"""A request may wait for this many times its own tokens beyond the limit: a large one takes its time anyway."""
+MOST_TIMES_LIMIT = 16
+"""All models together hold at most so many times what one may; this bounds memory, not waiting."""
+_WEIGHTS = {1: 16.0, 2: 4.0, 3: 1.0}
+"""By priority: 1 before the others, 2 for everybody, 3 for what may wait."""
+
+
+def priority_class(priority: int) -> int:
+    """The protocol's `priority` (0 the default, 1 the highest, larger is lower) as one of the three classes."""
+    return 2 if priority == 0 else min(priority, 3)
+
+
+class WaitingRow(Hashable, Protocol):
+    """What the queue must know of a row."""
+
+    @property
+    def length_tokens(self) -> int: ...
+    @property
+    def request(self) -> Hashable:
+        """What its rows were asked in."""
+        ...
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def precision(self) -> Precision: ...
+
+
+R = TypeVar("R", bound=WaitingRow)
+
+
+@dataclass(slots=True)
+class _Flow(Generic[R]):
+    """The waiting rows of one model and priority."""
+
+    priority: int
+    served: float
+    """Weighted tokens it has had, counted from when others had had as much."""
+    now: float = 0.0
+    """Virtual time among its requests: tokens that a request has had which waited all the time."""
+    requests: dict[Hashable, int] = field(default_factory=dict)
+    """Waiting rows of each request that has any."""
+    turns: list[tuple[float, int, R]] = field(default_factory=list)
+    """A heap: when each row's turn comes, in virtual time. Rows that left are still in it."""
+
+
+class Waiting(Generic[R]):
+    """Rows in order of arrival, bounded in tokens. A full queue refuses; see `has_room`."""
+
+    def __init__(self, *, limit_tokens: int) -> None:
+        self.limit_tokens = limit_tokens
+        self.tokens = 0
+        self._rows: OrderedDict[R, None] = OrderedDict()
+        self._flows: dict[tuple[str, int], _Flow[R]] = {}
+        self._by_model: dict[str, int] = {}
+        """Waiting tokens."""
+        self._now = 0.0
+        """Virtual time among the flows: what the one that led last had had before."""
+        self._arrivals = count()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def tokens_before(self, model: str) -> int:
+        """Tokens that are served before a new request of `model`: its own, and as many of every other model's."""
+        return min(self.tokens, self._by_model.get(model, 0) * len(self._by_model))
+
+    def has_room(self, model: str, tokens: int) -> bool:
+        """Whether a request of so many tokens may join. What other models hold makes nobody's queue full."""
+        within = self.tokens <= MOST_TIMES_LIMIT * self.limit_tokens
+        return within and self.tokens_before(model) <= self.limit_tokens + PATIENCE * tokens
+
+    def add(self, rows: Iterable[R]) -> None:
+        """Add the rows of one request, which are all of one model and priority."""
+        before = 0
+        flow: _Flow[R] | None = None
+        for row in rows:
+            if flow is None:
+                flow = self._flows.setdefault((row.model, row.priority), _Flow(row.priority, self._now))
+            flow.requests[row.request] = flow.requests.get(row.request, 0) + 1
+            heapq.heappush(flow.turns, (flow.now + before, next(self._arrivals), row))
+            before += row.length_tokens
+            self._rows[row] = None
+            self._count(row, 1)
+
+    def remove(self, rows: Iterable[R]) -> list[R]:
+        """Take `rows` out; those of them that were still waiting."""
+        found = [row for row in rows if row in self._rows]
+        for row in found:
+            del self._rows[row]
+            flow = self._flows[row.model, row.priority]
+            flow.requests[row.request] -= 1
+            if not flow.requests[row.request]:
+                del flow.requests[row.request]
+            if not flow.requests:
+                del self._flows[row.model, row.priority]
+            self._count(row, -1)
+        return found
+
+    def take(self, *, budget_tokens: int, overhead_tokens: dict[Precision, float]) -> list[R]:
+        """The rows that run next, all of one precision; empty if none waits."""
+        if not self._rows:
+            return []
+        flow = min(self._flows.values(), key=lambda flow: (flow.served, flow.priority))
+        self._now = flow.served
+        lead = self._whose_turn(flow)
+        alike = [row for row in islice(self._rows, PLAN_AHEAD_ROWS) if row.precision == lead.precision]
+        rows = [lead, *(row for row in alike if row is not lead)]
+        plan = plan_batch(
+            [row.length_tokens for row in rows],
+            budget_tokens=budget_tokens,
+            overhead_tokens=overhead_tokens[lead.precision],
+        )
+        batch = [rows[i] for i in plan]
+        self._charge(batch, overhead_tokens[lead.precision])
+        self.remove(batch)
+        return batch
+
+    def _whose_turn(self, flow: _Flow[R]) -> R:
+        while flow.turns[0][2] not in self._rows:
+            heapq.heappop(flow.turns)
+        return flow.turns[0][2]
+
+    def _charge(self, batch: Sequence[R], overhead_tokens: float) -> None:
+        """Each row bears its share of what the batch costs, padding and overhead included."""
+        cost = overhead_tokens / len(batch) + max(row.length_tokens for row in batch)
+        for row in batch:
+            flow = self._flows[row.model, row.priority]
+            flow.served += cost / _WEIGHTS[flow.priority]
+            flow.now += cost / len(flow.requests)
+
+    def _count(self, row: R, sign: int) -> None:
+        tokens = sign * row.length_tokens
+        self.tokens += tokens
+        left = self._by_model.get(row.model, 0) + tokens
+        if left:
+            self._by_model[row.model] = left
+        else:
+            del self._by_model[row.model]

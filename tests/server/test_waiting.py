@@ -1,0 +1,173 @@
+"""Who may join the queue and whose turn it is: pure, so its promises are tested as properties."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis.strategies import integers, lists, sampled_from, tuples
+
+from engine.precision import Precision
+from server.waiting import MOST_TIMES_LIMIT, PATIENCE, Waiting, priority_class
+
+COSTS: dict[Precision, float] = {"fp32": 8.0, "int8": 8.0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    length_tokens: int
+    model: str = "tickets"
+    priority: int = 2
+    precision: Precision = "fp32"
+    request: object = field(default_factory=object)
+
+
+ROWS = lists(
+    tuples(integers(1, 128), sampled_from("abc"), integers(1, 3), sampled_from(["fp32", "int8"])).map(
+        lambda drawn: Row(drawn[0], drawn[1], drawn[2], drawn[3])
+    ),
+    max_size=60,
+)
+
+
+def add_each(waiting: Waiting[Row], rows: Iterable[Row]) -> None:
+    """Each row is a request of its own."""
+    for row in rows:
+        waiting.add([row])
+
+
+def take(waiting: Waiting[Row], budget_tokens: int = 256) -> list[Row]:
+    return waiting.take(budget_tokens=budget_tokens, overhead_tokens=COSTS)
+
+
+@given(rows=ROWS, budget_tokens=integers(16, 512))
+def test_every_row_is_taken_once_in_batches_of_one_precision(rows: list[Row], budget_tokens: int) -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    add_each(waiting, rows)
+    assert waiting.tokens == sum(row.length_tokens for row in rows)
+    taken = []
+    while batch := take(waiting, budget_tokens):
+        assert len({row.precision for row in batch}) == 1
+        assert len(batch) == 1 or len(batch) * max(row.length_tokens for row in batch) <= budget_tokens
+        taken += batch
+    assert sorted(map(id, taken)) == sorted(map(id, rows))
+    assert (waiting.tokens, len(waiting)) == (0, 0)
+
+
+@given(rows=ROWS, gone=lists(integers(0, 59), max_size=20))
+def test_rows_that_are_given_up_leave_nothing_behind(rows: list[Row], gone: list[int]) -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    add_each(waiting, rows)
+    given_up = [rows[i] for i in sorted(set(gone)) if i < len(rows)]
+    assert waiting.remove(given_up) == given_up
+    assert waiting.remove(given_up) == []
+    left = [row for row in rows if row not in given_up]
+    assert waiting.tokens == sum(row.length_tokens for row in left)
+    while take(waiting):
+        pass
+    assert waiting.tokens == 0
+    assert waiting.has_room("a", 1)
+
+
+@given(lengths=lists(integers(1, 128), min_size=1, max_size=100))
+def test_in_a_flow_the_oldest_always_goes_next_whatever_the_lengths(lengths: list[int]) -> None:
+    """No starvation: a row with n older rows of its flow before it is served by the n + 1st batch at the latest."""
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    rows = [Row(length) for length in lengths]
+    add_each(waiting, rows)
+    left = list(rows)
+    while left:
+        batch = take(waiting)
+        assert left[0] in batch
+        left = [row for row in left if row not in batch]
+
+
+@given(noisy=integers(20, 200), lengths=lists(integers(4, 128), min_size=1, max_size=5))
+def test_a_noisy_model_delays_the_rows_of_another_by_one_batch_each(noisy: int, lengths: list[int]) -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    add_each(waiting, (Row(20, "noisy") for _ in range(noisy)))
+    take(waiting)
+    quiet = [Row(length, "quiet") for length in lengths]
+    add_each(waiting, quiet)
+    served: list[Row] = []
+    for _ in range(1 + sum(-(-max(length, 256) // 128) for length in lengths)):
+        served += take(waiting)
+    assert set(quiet) <= set(served)
+
+
+def test_a_row_of_high_priority_goes_before_all_that_came_earlier() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    add_each(waiting, (Row(100) for _ in range(10)))
+    take(waiting)
+    urgent = Row(10, priority=1)
+    waiting.add([urgent])
+    assert urgent in take(waiting)
+
+
+def test_rows_of_low_priority_are_served_in_the_end_however_much_others_send() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    patient = Row(100, priority=3)
+    add_each(waiting, (Row(100) for _ in range(2)))
+    waiting.add([patient])
+    batches = 0
+    while patient not in take(waiting, 100):
+        add_each(waiting, (Row(100) for _ in range(2)))
+        batches += 1
+    assert batches <= 4
+
+
+def test_a_full_queue_refuses_one_model_and_takes_another() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=900)
+    while waiting.has_room("noisy", 10):
+        waiting.add([Row(10, "noisy")])
+    assert waiting.tokens == 900 + PATIENCE * 10 + 10
+    assert waiting.has_room("quiet", 10)
+    waiting.add([Row(10, "quiet")])
+    assert waiting.tokens_before("quiet") == 20, "its own, and as much of the other model's"
+
+
+def test_a_large_request_may_wait_longer_than_a_small_one() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=1000)
+    for _ in range(5):
+        assert waiting.has_room("tickets", 700)
+        request = object()
+        waiting.add(Row(70, request=request) for _ in range(10))
+    assert not waiting.has_room("tickets", 20)
+
+
+def test_however_many_models_ask_the_queue_is_bounded() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=100)
+    models = 0
+    while waiting.has_room(f"model {models}", 100):
+        waiting.add([Row(100, f"model {models}")])
+        models += 1
+    assert waiting.tokens <= MOST_TIMES_LIMIT * 100 + 100
+
+
+def test_a_request_of_one_text_does_not_wait_behind_one_of_a_thousand() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    large = object()
+    waiting.add(Row(20, request=large) for _ in range(1000))
+    take(waiting)
+    small = Row(100)
+    waiting.add([small])
+    batches = [take(waiting) for _ in range(3)]
+    assert any(small in batch for batch in batches)
+
+
+@given(stream=lists(integers(1, 128), min_size=30, max_size=60), rows=integers(2, 40))
+def test_a_large_request_goes_on_however_many_small_ones_come(stream: list[int], rows: int) -> None:
+    """One new request comes with each batch, and may be tiny. A run costs at least its overhead, 8 tokens here, and two
+    requests share the time: the large one's 128 tokens a row are due after 2 * 128 / 9 batches, whatever comes."""
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    large = object()
+    waiting.add(Row(128, request=large) for _ in range(rows))
+    batches = 0
+    while any(row.request is large for row in waiting._rows):
+        waiting.add([Row(stream[batches % len(stream)])])
+        take(waiting, 128)
+        batches += 1
+        assert batches <= (rows + 1) * 2 * 128 / 9
+
+
+def test_priorities_are_those_of_the_protocol() -> None:
+    assert [priority_class(p) for p in (0, 1, 2, 3, 17)] == [2, 1, 2, 3, 3]
