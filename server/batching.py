@@ -197,10 +197,13 @@ class Batcher:
         """Run one batch of what waits, on the event loop; what is left over goes to the lanes."""
         self._inline_planned = False
         with self._changed:
-            if not len(self._waiting):
+            waiting = self._waiting
+            lead = waiting.oldest
+            if lead is None or not self._is_cheap(lead.precision, waiting.tokens):  # more came meanwhile
+                self._changed.notify(len(waiting))
                 return
             batch = self._take(budget_tokens=self._budget_tokens)
-            self._changed.notify(len(self._waiting))
+            self._changed.notify(len(waiting))
         _settle(batch, self._answer(batch, SPARE))
 
     def _withdraw(self, jobs: Sequence[_Job]) -> None:
@@ -240,7 +243,7 @@ class Batcher:
 
     def _take(self, *, budget_tokens: int) -> list[_Job]:
         """Called under the lock."""
-        overheads = {precision: cost.overhead_tokens for precision, cost in self._engine.run_costs.items()}
+        overheads = {precision: cost.overhead_tokens for precision, cost in self._engine.run_costs.copy().items()}
         batch = self._waiting.take(budget_tokens=budget_tokens, overhead_tokens=overheads)
         self._queue_tokens.set(self._waiting.tokens)
         self._running += 1
@@ -273,15 +276,16 @@ class Batcher:
         probabilities = softmax_rows(result.logits, classes)
         usable = np.isfinite(probabilities[:, 0])
         sketches = self._engine.sketch(result.pooled)
-        self._observe(batch, result, began, time.perf_counter())
+        self._observe(batch, result, began, time.perf_counter(), lane)
         return [
             RowResult(row[:count], sketch) if ok else BadAnswer("the adapter's weights make this answer overflow")
             for row, count, sketch, ok in zip(probabilities, classes, sketches, usable, strict=True)
         ]
 
-    def _observe(self, batch: Sequence[_Job], result: BatchResult, began: float, ended: float) -> None:
+    def _observe(self, batch: Sequence[_Job], result: BatchResult, began: float, ended: float, lane: int) -> None:
         tokens = sum(job.length_tokens for job in batch)
-        self._tokens_per_s += 0.1 * (tokens / max(ended - began, 1e-6) - self._tokens_per_s)
+        if lane != WIDE:
+            self._tokens_per_s += 0.1 * (tokens / max(ended - began, 1e-6) - self._tokens_per_s)
         self._metrics.batch_size.observe(len(batch))
         self._metrics.batch_tokens.observe(result.padded_tokens)
         self._metrics.padding_ratio.observe(1 - tokens / result.padded_tokens)

@@ -1,6 +1,8 @@
 """POST /v1/feedback: acknowledged only once it is durable."""
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -12,10 +14,15 @@ from server.parts import Parts, parts_of
 from server.security import needs
 from store.errors import BadInput
 from store.feedback import NewFeedback, add_feedback
+from store.ids import made_at
 from store.predictions import get_prediction
 from store.versions import get_version
 
 router = APIRouter(tags=["feedback"])
+
+_ON_ITS_WAY = timedelta(seconds=1)
+"""Servers write what they record well within this."""
+_LOOK_EVERY_S = 0.05
 
 
 class FeedbackBody(StoredBody):
@@ -52,12 +59,24 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
     return {"id": feedback_id, "status": "accepted"}
 
 
+def _is_stored(parts: Parts, prediction_id: str) -> bool:
+    """Whether the prediction is in the store. One of a moment ago may still be on its way from another server."""
+    give_up_at = made_at(prediction_id.rpartition(":")[2]) + _ON_ITS_WAY
+    while True:
+        with parts.database.read() as session:
+            if get_prediction(session, prediction_id) is not None:
+                return True
+        if parts.clock() >= give_up_at:
+            return False
+        time.sleep(_LOOK_EVERY_S)  # in a thread; another process decides when
+
+
 def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
     model, version = parse_prediction_id(body.prediction_id)
-    pending = parts.recorder.pending(body.prediction_id)
     with parts.database.read() as session:
         get_version(session, model, version)
-        recorded = pending is not None or get_prediction(session, body.prediction_id) is not None
+    pending = parts.recorder.pending(body.prediction_id)
+    recorded = pending is not None or _is_stored(parts, body.prediction_id)
     if not recorded and body.input is None:
         raise BadInput(
             f"prediction {body.prediction_id} was not recorded, so its text is not known here; "

@@ -36,10 +36,12 @@ class BaseRuntime:
     watch: ThrashWatch
 
     def missed(self) -> None:
-        """Count a request whose adapter is not resident, and warn when that happens too often."""
+        """Count a request whose adapter is not resident."""
         self.misses.inc()
-        stats = self.engine.bank.stats()
-        if stats.free == 0 and self.watch.evicted(time.monotonic()):
+
+    def loads(self) -> None:
+        """Count a load, and warn when too many push others out."""
+        if self.engine.bank.stats().free == 0 and self.watch.evicted(time.monotonic()):
             _log.warning(
                 "adapters_thrash",
                 base=self.name,
@@ -96,6 +98,7 @@ class Fleet:
         """
         if runtime.engine.bank.holds(key):
             return
+        runtime.loads()
         began = time.perf_counter()
         folder = self._artifacts.fetch(key)
         runtime.engine.bank.load(key, read_adapter(folder, runtime.engine.spec, assume_base=True))

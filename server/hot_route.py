@@ -35,6 +35,12 @@ class HotRoute(APIRoute):
         self.ending = path.rpartition("/")[2]
         self.pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
         self.needs_scope = scope
+        self.app = _never_here
+
+
+async def _never_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """FastAPI's own way to a hot route, for paths that HotPaths does not take for one: nothing is there."""
+    raise HTTPException(404)
 
 
 class HotPaths:

@@ -39,6 +39,7 @@ def run_server(settings: Settings, *, insecure: bool = False, listen_fd: int | N
     Raises BadInput for an address that cannot be bound, Refused for an open door.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the lanes use the cores
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write to stderr beside our log
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, insecure=insecure, listen_fd=listen_fd))
 
@@ -124,6 +125,11 @@ async def serve_on(
         await grpc.stop(0)
 
 
+def longest_drain_s(settings: Settings) -> float:
+    """From SIGTERM to the end at most: the notice, then HTTP, gRPC and the recordings one after the other."""
+    return settings.drain_notice_s + 3 * settings.drain_timeout_s
+
+
 class _Server(uvicorn.Server):
     """uvicorn raises a signal again once it has served; the buffers that are still to be written would be lost.
 
@@ -161,10 +167,10 @@ async def _follow_keys(parts: Parts) -> None:
             continue
 
 
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def bind(host: str, port: int, *, option: str = "--port", shared: bool = False) -> socket.socket:
     """A listening socket, bound before anything is loaded. Raises BadInput that says what is wrong.
 
-    shared: it only holds the port, for workers that bind it too (SO_REUSEPORT).
+    option: what says another port. shared: it only holds the port, for workers that bind it too (SO_REUSEPORT).
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -178,7 +184,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         listening.close()
         raise BadInput(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host, "
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another {option} or --host, "
             "or stop what listens there"
         ) from error
     return listening

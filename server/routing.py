@@ -163,10 +163,14 @@ class Router:
                 self._store_complaint = str(error)
                 return
             self._store_complaint = None
+            changed = False
             for route in found:
                 known = self._routes.get(route.model)
                 if known is None or known.revision != route.revision or self._try_again(route):
                     await self._follow(route)
+                    changed = True
+            if changed:
+                self._pin(self._routes.values())
             self._looked = True
 
     def _try_again(self, route: Route) -> bool:
@@ -203,8 +207,8 @@ class Router:
             for key in [key for key in self._targets if key[0] == route.model and key[1] not in wanted]
         ]
         self._targets |= {(route.model, target.served.version): target for target in targets}
-        self._pin(self._routes.values())
         if route.unloaded:
+            self._pin(self._routes.values())
             for target in gone:
                 target.bank.evict(target.key)
         self._metrics.rollout_stage.labels(model=route.model).set(_STAGES.get(route.stage, 0))

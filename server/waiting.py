@@ -78,12 +78,18 @@ class Waiting(Generic[R]):
         self._flows: dict[tuple[str, int], _Flow[R]] = {}
         self._by_model: dict[str, int] = {}
         """Waiting tokens."""
+        self._debts: dict[tuple[str, int], float] = {}
+        """What flows had had that have no rows now, as long as it is more than others have had."""
         self._now = 0.0
         """Virtual time among the flows: what the one that led last had had before."""
         self._arrivals = count()
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def oldest(self) -> R | None:
+        return next(iter(self._rows), None)
 
     def tokens_before(self, model: str) -> int:
         """Tokens that are served before a new request of `model`: its own, and as many of every other model's."""
@@ -100,7 +106,7 @@ class Waiting(Generic[R]):
         flow: _Flow[R] | None = None
         for row in rows:
             if flow is None:
-                flow = self._flows.setdefault((row.model, row.priority), _Flow(row.priority, self._now))
+                flow = self._flow(row.model, row.priority)
             flow.requests[row.request] = flow.requests.get(row.request, 0) + 1
             heapq.heappush(flow.turns, (flow.now + before, next(self._arrivals), row))
             before += row.length_tokens
@@ -118,6 +124,7 @@ class Waiting(Generic[R]):
                 del flow.requests[row.request]
             if not flow.requests:
                 del self._flows[row.model, row.priority]
+                self._debts[row.model, row.priority] = flow.served
             self._count(row, -1)
         return found
 
@@ -126,7 +133,7 @@ class Waiting(Generic[R]):
         if not self._rows:
             return []
         flow = min(self._flows.values(), key=lambda flow: (flow.served, flow.priority))
-        self._now = flow.served
+        self._now = max(self._now, flow.served)
         lead = self._whose_turn(flow)
         alike = [row for row in islice(self._rows, PLAN_AHEAD_ROWS) if row.precision == lead.precision]
         rows = [lead, *(row for row in alike if row is not lead)]
@@ -139,6 +146,15 @@ class Waiting(Generic[R]):
         self._charge(batch, overhead_tokens[lead.precision])
         self.remove(batch)
         return batch
+
+    def _flow(self, model: str, priority: int) -> _Flow[R]:
+        """The flow of these rows; a new one has had what others have, or more if it was here a moment ago."""
+        flow = self._flows.get((model, priority))
+        if flow is None:
+            self._debts = {key: served for key, served in self._debts.items() if served > self._now}
+            served = max(self._now, self._debts.pop((model, priority), 0.0))
+            flow = self._flows[model, priority] = _Flow(priority, served)
+        return flow
 
     def _whose_turn(self, flow: _Flow[R]) -> R:
         while flow.turns[0][2] not in self._rows:

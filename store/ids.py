@@ -17,6 +17,11 @@ def new_id(now: datetime) -> str:
     return f"{value:032x}"
 
 
+def made_at(identifier: str) -> datetime:
+    """When an id of `new_id` was made, to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=int(identifier, 16) >> 80)
+
+
 def random_bytes(count: int) -> bytes:
     """`count` bytes of the operating system's randomness, which is asked for many at a time: a system call for each
     id costs more than all the rest of an id."""

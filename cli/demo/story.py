@@ -328,7 +328,12 @@ def _write_csv(path: Path, rows: Sequence[Ticket]) -> None:
 
 def _ports(port: int | None) -> dict[str, str]:
     """The usual ports where they are free, others where not."""
-    wanted = {"DRIFTGATE_PORT": port or 8080, "DRIFTGATE_MONITOR_PORT": 8082, "DRIFTGATE_WORKER_PORT": 8083}
+    wanted = {
+        "DRIFTGATE_PORT": port or 8080,
+        "DRIFTGATE_GRPC_PORT": 8081,
+        "DRIFTGATE_MONITOR_PORT": 8082,
+        "DRIFTGATE_WORKER_PORT": 8083,
+    }
     return {
         name: str(number if name == "DRIFTGATE_PORT" and port else _free(number)) for name, number in wanted.items()
     }

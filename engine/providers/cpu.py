@@ -15,7 +15,6 @@ from typing import Any
 import onnxruntime
 
 from engine.base import GRAPH_FILES
-from engine.cores import usable_cores
 from engine.precision import Precision
 from engine.providers.seam import Sessions
 
@@ -29,8 +28,7 @@ class CpuProvider:
     def open(self, bundle: Path, precision: Precision, *, lanes: int) -> Sessions:
         graph = bundle / GRAPH_FILES[precision]
         narrow = _session(graph, threads=1)
-        cores = usable_cores()
-        wide = narrow if cores == 1 else _session(graph, threads=cores)
+        wide = narrow if lanes == 1 else _session(graph, threads=lanes)
         return Sessions(lanes=(narrow,) * lanes, wide=wide, spare=narrow)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import onnxruntime
 
 from engine.base import GRAPH_FILES
-from engine.cores import has_bfloat16, usable_cores
+from engine.cores import has_bfloat16
 from engine.precision import Precision
 from engine.providers.cpu import CpuProvider
 from engine.providers.seam import Sessions
@@ -42,8 +42,7 @@ class OpenVinoProvider:
             return CpuProvider().open(bundle, precision, lanes=lanes)
         graph = bundle / GRAPH_FILES[precision]
         narrow = tuple(_session(graph, _HINTS[precision], threads=1) for _ in range(lanes))
-        cores = usable_cores()
-        wide = narrow[0] if cores == 1 else _session(graph, _HINTS[precision], threads=cores)
+        wide = narrow[0] if lanes == 1 else _session(graph, _HINTS[precision], threads=lanes)
         return Sessions(narrow, wide, spare=narrow[0], reads_whole_banks=precision == "bf16")
 
 

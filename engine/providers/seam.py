@@ -14,7 +14,7 @@ class Sessions:
     lanes: tuple[Any, ...]
     """An onnxruntime.InferenceSession of one thread for each lane; the same object where it may run concurrently."""
     wide: Any
-    """A session that gives one batch all cores."""
+    """A session that gives one batch as many threads as there are lanes."""
     spare: Any
     """One more of one thread."""
     reads_whole_banks: bool = False

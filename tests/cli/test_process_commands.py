@@ -21,7 +21,7 @@ def start(home: Path) -> Iterator[Start]:
     started = []
 
     def run(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        free_ports = {f"DRIFTGATE_{name}PORT": "0" for name in ("", "MONITOR_", "WORKER_")}
+        free_ports = {f"DRIFTGATE_{name}PORT": "0" for name in ("", "GRPC_", "MONITOR_", "WORKER_")}
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "--home", str(home), *arguments],
             cwd=TOP,

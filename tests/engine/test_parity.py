@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from engine.adapter import read_adapter
-from engine.engine import Engine
+from engine.engine import SPARE, WIDE, Engine, _CompactSession
+from engine.providers.cpu import CpuProvider
 from tests.adapters import peft_logits
 from tests.conftest import ImportedBase, MakeAdapter
 
@@ -65,3 +66,21 @@ def test_target_layers_beyond_attention_agree_with_peft(tiny: ImportedBase, make
     logits = peft_logits(folder, tiny.source, tiny.spec, 3, texts)
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(scored.probabilities, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_every_lane_and_a_session_that_binds_only_named_slots_agree(
+    tiny: ImportedBase, make_adapter: MakeAdapter
+) -> None:
+    engine = Engine(tiny.bundle, slots=4, lanes=2)
+    for i in range(3):
+        engine.bank.load(f"a{i}", read_adapter(make_adapter(tiny, seed=i), tiny.spec))
+    slots = [slot for i in (2, 0, 0, 1) if (slot := engine.bank.lease(f"a{i}")) is not None]
+    rows = engine.modality.encode(mixed_texts(4, longest=20), truncate=True)
+    expected = engine.run(rows, slots, lane=0)
+    for lane in (1, WIDE, SPARE):
+        np.testing.assert_allclose(engine.run(rows, slots, lane=lane).logits, expected.logits, atol=1e-5)
+    sessions = CpuProvider().open(tiny.bundle, "fp32", lanes=1)
+    engine._bound["fp32", 0] = _CompactSession(sessions.lanes[0], engine.bank)
+    np.testing.assert_allclose(engine.run(rows, slots, lane=0).logits, expected.logits, atol=1e-5)
+    one = engine.run(rows[:2], slots[1:3], lane=1).logits
+    np.testing.assert_allclose(engine.run(rows[:2], slots[1:3], lane=0).logits, one, atol=1e-5)

@@ -48,6 +48,15 @@ def secrets(server) -> dict[str, str]:
     return {scope: make_key(server, scope)[0] for scope in ("predict", "feedback", "review", "admin")}
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/models/tickets/predict%0A", "/v2/models/tickets/infer%0A", "/v1//models/tickets/predict"]
+)
+def test_no_spelling_of_a_hot_path_gets_round_the_key(server, secrets, path):
+    answer = server.post(path, {"inputs": ["where is my parcel?"]})
+    assert answer.status_code in (401, 404), answer.text
+    assert "label" not in answer.text
+
+
 ALL = [(scope, method, path) for scope, routes in ROUTES.items() for method, path in routes]
 
 

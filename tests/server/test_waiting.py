@@ -171,3 +171,18 @@ def test_a_large_request_goes_on_however_many_small_ones_come(stream: list[int],
 
 def test_priorities_are_those_of_the_protocol() -> None:
     assert [priority_class(p) for p in (0, 1, 2, 3, 17)] == [2, 1, 2, 3, 3]
+
+
+def test_a_model_that_comes_and_goes_is_charged_for_what_it_had() -> None:
+    """Two models of low priority that empty and return at once must not crowd out one of high priority."""
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    for _ in range(200):
+        waiting.add([Row(100, "busy", priority=1)])
+    served = {"busy": 0, "a": 0, "b": 0}
+    for _ in range(60):
+        for model in ("a", "b"):
+            if not waiting.tokens_before(model):
+                waiting.add([Row(250, model, priority=3)])
+        for row in take(waiting):
+            served[row.model] += row.length_tokens
+    assert served["busy"] > 3 * (served["a"] + served["b"])

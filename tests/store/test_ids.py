@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.ids import new_id
+from store.ids import made_at, new_id, random_bytes
 
 WHEN = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC))
 
@@ -28,3 +28,15 @@ def test_ids_sort_by_time(now, later_ms):
 def test_ids_of_one_instant_differ():
     now = datetime(2026, 11, 2, tzinfo=UTC)
     assert len({new_id(now) for _ in range(1000)}) == 1000
+
+
+@given(WHEN)
+def test_an_id_tells_when_it_was_made(now):
+    assert abs(made_at(new_id(now)) - now) < timedelta(milliseconds=1)
+
+
+def test_random_bytes_are_as_many_as_asked_and_never_the_same():
+    drawn = [random_bytes(10) for _ in range(2000)]
+    assert {len(each) for each in drawn} == {10}
+    assert len(set(drawn)) == 2000
+    assert len(random_bytes(10_000)) == 10_000

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import COMMANDS, Entry, app
+from cli.main import app
 from tests.cli.load.tiny_server import Reply, running
 
 
@@ -17,11 +17,6 @@ async def predict(number: int, body: bytes) -> Reply:
     asked = json.loads(body)
     assert asked["tags"] == {"source": "driftgate-bench"}
     return Reply(json.dumps({"predictions": [{"label": "a"}] * len(asked["inputs"])}).encode())
-
-
-@pytest.fixture(autouse=True)
-def _known_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "bench", Entry("cli.bench_command:bench", "Load-test a model."))  # type: ignore[index]  # a Mapping to all others
 
 
 def run(*arguments: object) -> Result:

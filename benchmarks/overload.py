@@ -1,0 +1,102 @@
+"""Claim 8: three times what the server can do, arriving as it pleases, for a minute.
+
+Latency counts from the intended arrival of a request, so that a server which stops taking any would show it.
+"""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from benchmarks.frame import at_least, at_most, claim_line, errors_line, figure_line, load, options, order, ratios, tell
+from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
+from benchmarks.questions import RightLabel, find_answers
+from benchmarks.stage import MODEL, build_home, free_port, machine, serving
+from cli.load.apart import run_apart
+from cli.load.open import run_open
+from cli.load.result import LoadResult
+
+TIMES = 3
+CONNECTIONS = 1_024
+"""More than the server lets wait, so that it and not the load is what refuses."""
+TEXTS = 2_000
+_WARM_UP_S = 2.0
+_GRACE_S = 30.0
+
+
+def main() -> None:
+    parser = options("overload", __doc__)
+    parser.add_argument("--overload-seconds", type=float, default=60.0)
+    asked = parser.parse_args()
+    tell(machine())
+    calm: list[LoadResult] = []
+    storm: list[LoadResult] = []
+    memory: list[tuple[int, int]] = []
+    with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
+        home = Path(folder, "home")
+        build_home(home)
+        texts = mixed_texts(minilm_tokenizer(), TEXTS, seed=4)
+        questions = find_answers(home, [(MODEL, text) for text in texts])
+        check = RightLabel(questions)
+        with serving(home, port=free_port()) as server:
+            requests = [question.request(server.address) for question in questions]
+            process = psutil.Process(server.pid)
+
+            def at_capacity(seconds: float) -> LoadResult:
+                return load(server.address, requests, clients=64, seconds=seconds, check=check)
+
+            def overloaded(seconds: float) -> LoadResult:
+                return run_apart(
+                    run_open,
+                    _WARM_UP_S + seconds + 2 * _GRACE_S,
+                    None,
+                    server.address,
+                    requests,
+                    rate_per_s=TIMES * rate,
+                    seconds=seconds,
+                    connections=CONNECTIONS,
+                    warm_up_s=_WARM_UP_S,
+                    grace_s=_GRACE_S,
+                    check=check,
+                )
+
+            rate = at_capacity(asked.seconds).per_s
+            overloaded(min(5.0, asked.overload_seconds))  # the first of its kind makes connections and buffers
+            for number in range(asked.rounds):
+                for side in order(["calm", "storm"], number):
+                    if side == "calm":
+                        calm.append(at_capacity(max(asked.seconds, min(10.0, asked.overload_seconds))))
+                    else:
+                        before = process.memory_info().rss
+                        storm.append(overloaded(asked.overload_seconds))
+                        memory.append((before, process.memory_info().rss))
+    _report(calm, storm, memory)
+
+
+def _report(calm: list[LoadResult], storm: list[LoadResult], memory: list[tuple[int, int]]) -> None:
+    capacity, goodput = [result.per_s for result in calm], [result.per_s for result in storm]
+    p99_calm, p99_storm = ([result.percentile_ms(99) for result in results] for results in (calm, storm))
+    statuses = sum((Counter(result.by_status) for result in storm), Counter[int]())
+    asked = sum(statuses.values())
+    tell(figure_line("capacity, 64 clients", capacity, "texts/s"))
+    tell(figure_line("p99 at capacity", p99_calm, "ms"))
+    tell(figure_line("goodput in overload", goodput, "texts/s"))
+    tell(figure_line("p99 of the accepted in overload, from the intended arrival", p99_storm, "ms"))
+    tell(figure_line("p50 of the accepted in overload", [result.percentile_ms(50) for result in storm], "ms"))
+    tell(figure_line("refused with 429", 100 * statuses[429] / asked if asked else 0.0, "%"))
+    tell(figure_line("the load's own lateness, p99", [1000 * result.lag_s for result in storm], "ms"))
+    others = {status: count for status, count in statuses.items() if status not in (200, 429)}
+    lost = sum(result.wrong + result.failures + result.unsent for result in storm)
+    tell(f"other statuses: {sum(others.values())} {others or ''}".rstrip())
+    tell(f"wrong, without an answer or not sent: {lost} of {asked:,}")
+    tell(claim_line("claim 8: p99 of the accepted to p99 at capacity", ratios(p99_storm, p99_calm), at_most(2.0)))
+    tell(claim_line("claim 8: goodput to capacity", ratios(goodput, capacity), at_least(0.90)))
+    tell(figure_line("resident memory before the first overload", memory[0][0] / 2**20, "MiB"))
+    grown = [after / before for before, after in memory]
+    tell(claim_line("claim 8: resident memory after an overload to before", grown, at_most(1.05)))
+    tell(f"at capacity, {errors_line(calm)}")
+
+
+if __name__ == "__main__":
+    main()
