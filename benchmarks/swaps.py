@@ -83,19 +83,19 @@ class Watched:
 
 
 def first_answers_s(promotions: Sequence[Promotion], answers: Sequence[Answer]) -> list[float]:
-    """Of each promotion, from its acknowledgement to the first answer of its version; infinite if there was none.
+    """Of each promotion, from its acknowledgement to the first answer of its version, or of one promoted later.
 
-    Where an answer was faster than the acknowledgement it is 0. A promotion that was followed by another one before
-    the caller asked again is left out.
+    0 where the answer came before the acknowledgement; infinite where callers asked and nothing newer answered. A
+    promotion after which nobody asked any more is left out.
     """
     found = []
     for number, promotion in enumerate(promotions):
-        until = promotions[number + 1].sent_s if number + 1 < len(promotions) else inf
-        seen = [a for a in answers if promotion.sent_s <= a.answered_s and a.asked_s < until]
-        if not seen:
-            continue
-        right = [a.answered_s for a in seen if a.version == promotion.version]
-        found.append(max(0.0, min(right) - promotion.acked_s) if right else inf)
+        newer = {later.version for later in promotions[number : number + VERSIONS // 2]}  # versions come round again
+        right = [a.answered_s for a in answers if a.answered_s >= promotion.sent_s and a.version in newer]
+        if right:
+            found.append(max(0.0, min(right) - promotion.acked_s))
+        elif any(answer.asked_s > promotion.acked_s for answer in answers):
+            found.append(inf)
     return found
 
 

@@ -5,7 +5,7 @@ are queued one by one, so they pack with the rows of others and spread over the 
 (by its deadline, or because nobody listens any more) leave the queue. There is one thread a lane; it waits on a
 condition while nothing is to do, and holds no lock while a batch runs.
 
-Handing a batch to a thread and its answers back costs some tenths of a millisecond while the threads compete for the
+Handing a batch to a thread and its answers back costs a millisecond or two while the threads compete for the
 interpreter. A batch that takes less runs where it is, on the event loop, together with all that arrived in the same
 turn of the loop.
 """
@@ -32,7 +32,7 @@ from store.logs import get_log
 ALONE_AFTER = 3
 """Requests in a row that found nothing to do before the engine takes it that there is one caller only."""
 
-INLINE_S = 0.0004
+INLINE_S = 0.001
 """A batch that is expected to take less runs on the event loop."""
 
 _log = get_log("batching")
@@ -185,25 +185,33 @@ class Batcher:
             inline = self._is_cheap(jobs[0].precision, waiting.tokens)
             if not inline:
                 self._changed.notify(len(jobs))
-        if inline and not self._inline_planned:
+        if inline:
+            self._plan_inline()
+
+    def _is_cheap(self, precision: Precision, waiting_tokens: int) -> bool:
+        """Whether the next batch is expected to take less than handing it over."""
+        cost = self._engine.run_costs[precision]
+        return (cost.overhead_tokens + min(waiting_tokens, self._budget_tokens)) / cost.tokens_per_s < INLINE_S
+
+    def _plan_inline(self) -> None:
+        if not self._inline_planned:
             self._inline_planned = True
             asyncio.get_running_loop().call_soon(self._run_inline)
 
-    def _is_cheap(self, precision: Precision, tokens: int) -> bool:
-        cost = self._engine.run_costs[precision]
-        return (cost.overhead_tokens + tokens) / cost.tokens_per_s < INLINE_S
-
     def _run_inline(self) -> None:
-        """Run one batch of what waits, on the event loop; what is left over goes to the lanes."""
+        """Run one batch of what waits, on the event loop, which looks after its sockets before the next one."""
         self._inline_planned = False
         with self._changed:
             waiting = self._waiting
-            lead = waiting.oldest
-            if lead is None or not self._is_cheap(lead.precision, waiting.tokens):  # more came meanwhile
+            oldest = waiting.oldest
+            if oldest is None:
+                return
+            if not self._is_cheap(oldest.precision, waiting.tokens):
                 self._changed.notify(len(waiting))
                 return
             batch = self._take(budget_tokens=self._budget_tokens)
-            self._changed.notify(len(waiting))
+            if len(waiting):
+                self._plan_inline()
         _settle(batch, self._answer(batch, SPARE))
 
     def _withdraw(self, jobs: Sequence[_Job]) -> None:

@@ -22,8 +22,8 @@ def test_rounds_begin_at_different_questions_and_lose_none():
     assert rotated([1, 2, 3, 4], 0, 2) == [1, 2, 3, 4]
 
 
-def test_a_written_adapter_is_one_that_the_engine_reads(tiny_base, tmp_path: Path):
-    spec = tiny_base.spec
+def test_a_written_adapter_is_one_that_the_engine_reads(tiny, tmp_path: Path):
+    spec = tiny.spec
     labels = label_names("m7", 5)
     write_adapter(tmp_path / "random", spec, labels, seed=7)
     packed = read_adapter(tmp_path / "random", spec)

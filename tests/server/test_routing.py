@@ -7,7 +7,8 @@ from engine.base import spec_from_json
 from store.artifacts import open_artifacts
 from store.bases import get_base
 from store.clock import utc_now
-from store.versions import archive_version, promote, register_version
+from store.records import Base
+from store.versions import archive_version, keep_precision_checks, promote, register_version, set_unloaded
 from tests.server.conftest import LABELS, Start
 from tests.server.problems import problem
 from tests.threads import all_at_once
@@ -146,3 +147,69 @@ def test_the_base_that_is_served_is_the_one_in_the_store(server, tiny):
     with server.database.read() as session:
         assert spec_from_json(get_base(session, "tiny").spec) == tiny.spec
     assert open_artifacts(server.settings).fetch(tiny.artifact) == tiny.bundle
+
+
+PASSED = {"int8": {"rows": 5000, "lost": 2, "gained": 2}}
+FAILED = {"int8": {"rows": 5000, "lost": 90, "gained": 2}}
+
+
+def served_in(server) -> str | None:
+    target = server.parts.router.resident("tickets", None)
+    return target and target.precision
+
+
+def check(server, found) -> None:
+    """As `driftgate model precision` leaves it, on a base that is faster in int8; the server runs in fp32 till then."""
+    until(lambda: server.predict().status_code == 200)
+    assert served_in(server) == "fp32"
+    with server.database.write() as session:
+        session.get_one(Base, "tiny").speeds = {"fp32": 1000.0, "int8": 2500.0}
+        keep_precision_checks(session, "tickets", 1, found, reason="checked", by="ann", now=utc_now())
+
+
+def test_a_version_is_served_in_a_faster_precision_once_its_check_has_passed(start: Start):
+    server = start()
+    until(lambda: server.predict().status_code == 200)
+    before = server.predict("where is my parcel?").json()["predictions"][0]
+    check(server, PASSED)
+    until(lambda: served_in(server) == "int8")
+    after = server.predict("where is my parcel?").json()["predictions"][0]
+    assert after["score"] == pytest.approx(before["score"], abs=0.05)
+    assert after["score"] != before["score"], "it computes in the same way"
+
+
+def test_a_version_that_lost_too_much_stays_in_fp32(start: Start):
+    server = start()
+    check(server, FAILED)
+    until(lambda: server.parts.router.route("tickets").revision > 1)
+    assert served_in(server) == "fp32"
+
+
+@pytest.mark.parametrize(("asked", "found", "expected"), [("fp32", PASSED, "fp32"), ("int8", FAILED, "fp32")])
+def test_a_precision_asked_by_name_serves_only_what_passed(start: Start, asked, found, expected):
+    server = start(precision=asked)
+    check(server, found)
+    until(lambda: server.parts.router.route("tickets").revision > 1)
+    assert served_in(server) == expected
+
+
+def test_versions_in_different_precisions_answer_side_by_side(start: Start):
+    server = start()
+    check(server, PASSED)
+    until(lambda: served_in(server) == "int8")
+    versions = [1, 2] * 8
+    answers = all_at_once([lambda v=v: server.predict("where is my parcel?", version=v) for v in versions])
+    assert [answer.json()["version"] for answer in answers] == versions
+
+
+def test_an_unloaded_model_frees_its_slots_and_answers_again_once_loaded(start: Start):
+    server = start()
+    server.predict()
+    with server.database.write() as session:
+        set_unloaded(session, "tickets", True, by="ann", now=utc_now())
+    until(lambda: server.predict().status_code == 503)
+    assert "unloaded" in server.predict().json()["detail"]
+    until(lambda: server.metric("driftgate_adapter_slots", base="tiny", state="pinned") == 0)
+    with server.database.write() as session:
+        set_unloaded(session, "tickets", False, by="ann", now=utc_now())
+    until(lambda: server.predict().status_code == 200)
