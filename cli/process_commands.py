@@ -11,6 +11,7 @@ import typer
 from cli.extras import require_extra
 from cli.output import AsJson, show, table
 from cli.parts import settings_of
+from cli.supervise import end_with_parent
 
 Host = Annotated[str | None, typer.Option(help="Address to bind to; the default is DRIFTGATE_HOST.")]
 Port = Annotated[
@@ -64,6 +65,8 @@ def serve(
         return
     from server.process import run_server
 
+    if listen_fd is not None:
+        end_with_parent()
     run_server(settings, insecure=insecure, listen_fd=listen_fd)
 
 

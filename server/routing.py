@@ -17,7 +17,7 @@ from store.database import Database
 from store.errors import Broken, DriftgateError, NotFound, StoreUnavailable, unknown
 from store.logs import get_log
 from store.settings import Settings
-from store.versions import Route, ServedVersion, routes, served_version
+from store.versions import Route, ServedVersion, deployment_changes, routes, served_version
 
 _STAGES = {"none": 0, "shadow": 1, "canary": 2}
 _LOOK_AGAIN_S = 5.0
@@ -71,6 +71,7 @@ class Router:
         self._followed: set[str] = set()
         """Models of which a deployment was loaded: they answer, whatever is wrong with a newer one."""
         self._store_complaint: str | None = None
+        self._seen_changes: tuple[int, int] | None = None
         self._looked = False
         self._draining = False
 
@@ -163,6 +164,8 @@ class Router:
                 self._store_complaint = str(error)
                 return
             self._store_complaint = None
+            if found is None:
+                return
             changed = False
             for route in found:
                 known = self._routes.get(route.model)
@@ -233,9 +236,15 @@ class Router:
         pinned = [target for key, target in self._targets.items() if key in wanted]
         self._fleet.pin([(target.runtime, target.key) for target in pinned])
 
-    def _read_routes(self) -> list[Route]:
+    def _read_routes(self) -> list[Route] | None:
+        """All deployments; None if none changed since they were read last, and none waits to be tried again."""
         with self._database.read() as session:
-            return routes(session)
+            changes = deployment_changes(session)
+            if changes == self._seen_changes and not self._complaints:
+                return None
+            found = routes(session)
+        self._seen_changes = changes
+        return found
 
     def _resolve(self, model: str, number: int) -> Target:
         """Looks into the store, always: what was known of a version may have changed with the deployment."""

@@ -175,8 +175,17 @@ def get_adapter(session: Session, version: Version) -> Adapter:
     return session.get_one(Adapter, version.adapter)
 
 
+_CHANGES = select(func.count(), func.sum(Deployment.revision))
+
+
+def deployment_changes(session: Session) -> tuple[int, int]:
+    """A number pair that changes with every deployment, as revisions only grow; servers poll this."""
+    count, revisions = session.connection().execute(_CHANGES).one()
+    return count, revisions or 0
+
+
 def routes(session: Session) -> list[Route]:
-    """All deployments; servers poll this."""
+    """All deployments."""
     rows = session.execute(
         select(
             Deployment.model,

@@ -80,3 +80,12 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on(started, with_model
     assert len(workers_of(serve)) == 2
     assert ask(url).status_code == 200
     assert total(url, "driftgate_adapter_slots.*free") == 2 * 255, "the dead one counts no more"
+
+
+def test_workers_end_when_whoever_started_them_is_killed(started, with_model):
+    serve = started.start("serve", "--workers", "2")
+    listening(serve, 2)
+    workers = workers_of(serve)
+    serve.kill()
+    _, left = psutil.wait_procs(workers, timeout=30)
+    assert left == []
