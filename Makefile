@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+CLAIMS := ceiling lone_client overhead many_adapters swaps precision recording overload idle start_up
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint type check bench bench-peers proto constraints clean
 
@@ -39,8 +41,7 @@ type: $(STAMP)
 check: lint type ## Format, lint, import floors and types: what CI checks beside the tests
 
 bench: $(STAMP) ## Print one line for each figure that we claim
-	$(BIN)/python -m benchmarks.swap_under_load
-	$(BIN)/python -m benchmarks.start_up
+	@for claim in $(CLAIMS); do $(BIN)/python -m benchmarks.$$claim || exit 1; done
 
 bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in .bench-peers
 	$(BIN)/python -m benchmarks.peers

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.adapters import Wanted, add_versions, label_names
 from benchmarks.frame import (
     at_least,
+    begin,
     claim_line,
     errors_line,
     figure_line,
@@ -35,7 +36,7 @@ from benchmarks.frame import (
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.peers.model import GRAPH, export_plain
 from benchmarks.questions import RightLabel, find_answers
-from benchmarks.stage import MODEL, build_home, free_port, machine, opened, serving
+from benchmarks.stage import MODEL, build_home, free_port, opened, serving
 from cli.load.result import LoadResult
 from engine.adapter import read_adapter
 from engine.base import GRAPH_FILES, read_spec
@@ -46,7 +47,6 @@ from store.versions import served_version
 
 OUTSTANDING = 64
 ADAPTERS = 64
-TEXTS = 2_000
 _FINALISTS = 3
 """Of each graph, which are measured again: the best of a short search is partly luck."""
 
@@ -202,9 +202,8 @@ class Ceiling:
 def main() -> None:
     parser = options("ceiling", __doc__)
     parser.add_argument("--search-seconds", type=float, default=1.0, help="of each setting in the search")
-    asked = parser.parse_args()
-    tell(machine())
-    texts = mixed_texts(minilm_tokenizer(), TEXTS, seed=4)
+    asked = begin(parser)
+    texts = mixed_texts(minilm_tokenizer(), asked.texts, seed=4)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home, plain = Path(folder, "home"), Path(folder, "plain")
         build_home(home)

@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from benchmarks.stage import Server
+from benchmarks.stage import Server, machine
 from cli.load.apart import run_apart
 from cli.load.closed import run_closed
 from cli.load.connection import Address
@@ -56,7 +58,16 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn (default: %(default)s)")
+    parser.add_argument("--texts", type=int, default=2_000, help="different ones to ask (default: %(default)s)")
     return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Say where the figures come from. SIGTERM ends the servers as well from now on."""
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    tell(machine())
+    return asked
 
 
 def play(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

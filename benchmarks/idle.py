@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.frame import at_most, claim_line, errors_line, figure_line, load, options, tell
+from benchmarks.frame import at_most, begin, claim_line, errors_line, figure_line, load, options, tell
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.questions import RightLabel, find_answers
-from benchmarks.stage import MODEL, build_home, free_port, machine, serving
+from benchmarks.stage import MODEL, build_home, free_port, serving
 
 _SETTLE_S = 1.0
 """After the burst, what was recorded is still being written."""
@@ -18,12 +18,11 @@ _SETTLE_S = 1.0
 def main() -> None:
     parser = options("idle", __doc__)
     parser.add_argument("--idle-seconds", type=float, default=20.0)
-    asked = parser.parse_args()
-    tell(machine())
+    asked = begin(parser)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home = Path(folder, "home")
         build_home(home)
-        texts = mixed_texts(minilm_tokenizer(), 500, seed=4)
+        texts = mixed_texts(minilm_tokenizer(), asked.texts, seed=4)
         questions = find_answers(home, [(MODEL, text) for text in texts])
         results, shares = [], []
         with serving(home, port=free_port()) as server:

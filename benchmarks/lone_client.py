@@ -4,12 +4,12 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.frame import at_least, at_most, claim_line, figure_line, options, ratios, tell
+from benchmarks.frame import at_least, at_most, begin, claim_line, figure_line, options, ratios, tell
 from benchmarks.peers.model import PlainJudge, export_plain
 from benchmarks.peers.roster import PEERS, VARIANTS
 from benchmarks.peers.rounds import Results, driftgate_up, get_going, measure, peer_up
 from benchmarks.peers.workloads import WORKLOADS, Questions, Workload, ask_questions
-from benchmarks.stage import build_home, machine
+from benchmarks.stage import build_home
 
 THREADS = "FastAPI def, all threads"
 PROCESSES = "FastAPI async, a process a core"
@@ -20,9 +20,8 @@ SHORT_TEXTS = ("Where is my parcel?", "Refund please", "The lamp is broken.", "C
 def main() -> None:
     parser = options("lone_client", __doc__)
     parser.add_argument("--clients", default="1,2,4,8,16,32,64,128")
-    asked = parser.parse_args()
+    asked = begin(parser)
     counts = [int(count) for count in asked.clients.split(",")]
-    tell(machine())
     ours = VARIANTS[0].name
     mixed = WORKLOADS["text"]
     results = Results()

@@ -11,16 +11,27 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.adapters import Wanted, add_versions, label_names
-from benchmarks.frame import Promise, at_least, claim_line, errors_line, figure_line, load, options, play, ratios, tell
+from benchmarks.frame import (
+    Promise,
+    at_least,
+    begin,
+    claim_line,
+    errors_line,
+    figure_line,
+    load,
+    options,
+    play,
+    ratios,
+    tell,
+)
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.questions import Question, RightLabel, find_answers
-from benchmarks.stage import Server, build_base, free_port, machine, opened, serving
+from benchmarks.stage import Server, build_base, free_port, opened, serving
 from cli.load.result import LoadResult
 from engine.base import BaseSpec
 
 CLIENTS = 64
 IN_TURN = 64
-QUESTIONS = 4_096
 FEWEST_LABELS, MOST_LABELS = 3, 66
 _FOLLOW_S = 100.0
 """How long a server may take to load what was promoted."""
@@ -30,17 +41,16 @@ def main() -> None:
     parser = options("many_adapters", __doc__)
     parser.add_argument("--models", type=int, default=1_000)
     parser.add_argument("--room", type=int, default=256, help="slots for them (default: %(default)s)")
-    asked = parser.parse_args()
-    tell(machine())
-    texts = mixed_texts(minilm_tokenizer(), QUESTIONS, seed=4)
+    asked = begin(parser)
+    texts = mixed_texts(minilm_tokenizer(), 2 * asked.texts, seed=4)
     names = [f"m{i}" for i in range(asked.models)]
     first = min(IN_TURN, asked.models)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home = Path(folder, "home")
         spec = build_base(home)
         _add(home, spec, names[:first])
-        in_turn = find_answers(home, [(names[i % first], text) for i, text in enumerate(texts[:2_048])])
-        one = find_answers(home, [(names[0], text) for text in texts[:2_048]])
+        in_turn = find_answers(home, [(names[i % first], text) for i, text in enumerate(texts[: asked.texts])])
+        one = find_answers(home, [(names[0], text) for text in texts[: asked.texts]])
         with serving(home, port=free_port(), environment={"DRIFTGATE_SLOTS": str(2 * first)}) as server:
             found = _compare(server, in_turn, one, asked.rounds, asked.seconds)
         _report(f"claim 4: throughput with {first} adapters in turn to that with one", found, 0.90)
@@ -50,7 +60,7 @@ def main() -> None:
             _tell_memory(home, spec, server, names, first)
 
         popular = names[::-1]  # the ones that were made last are not the ones that were loaded last
-        drawn = zipf_draws(asked.models, QUESTIONS, seed=4)
+        drawn = zipf_draws(asked.models, len(texts), seed=4)
         zipf = find_answers(home, [(popular[i], text) for i, text in zip(drawn, texts, strict=True)])
         tight = {"DRIFTGATE_SLOTS": str(asked.room)}
         with serving(home, port=free_port(), environment=tight, log="tight.log") as server:

@@ -22,13 +22,24 @@ import uvloop
 import server.answering
 import server.batching
 import server.predict
-from benchmarks.frame import at_least, claim_line, errors_line, figure_line, load, options, quiet_logs, ratios, tell
+from benchmarks.frame import (
+    at_least,
+    begin,
+    claim_line,
+    errors_line,
+    figure_line,
+    load,
+    options,
+    quiet_logs,
+    ratios,
+    tell,
+)
 from benchmarks.peers.model import build_tiny_home, export_plain
 from benchmarks.peers.roster import PEERS, VARIANTS
 from benchmarks.peers.rounds import Results, driftgate_up, get_going, measure, peer_up
 from benchmarks.peers.workloads import WORKLOADS, Questions, ask_questions
 from benchmarks.questions import Question, RightLabel
-from benchmarks.stage import MODEL, free_port, machine, serving
+from benchmarks.stage import MODEL, free_port, serving
 from engine.engine import Engine
 from engine.text import TextModality
 from server.app import create_app
@@ -45,8 +56,7 @@ _WRITER = "record, the writer's thread"
 
 
 def main() -> None:
-    asked = options("overhead", __doc__).parse_args()
-    tell(machine())
+    asked = begin(options("overhead", __doc__))
     quiet_logs()
     ours, workload, results = VARIANTS[0].name, WORKLOADS["tiny"], Results()
     with tempfile.TemporaryDirectory(prefix="dg-") as folder:

@@ -9,10 +9,22 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.frame import at_least, at_most, claim_line, errors_line, figure_line, load, options, order, ratios, tell
+from benchmarks.frame import (
+    at_least,
+    at_most,
+    begin,
+    claim_line,
+    errors_line,
+    figure_line,
+    load,
+    options,
+    order,
+    ratios,
+    tell,
+)
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.questions import RightLabel, find_answers
-from benchmarks.stage import MODEL, build_home, free_port, machine, serving
+from benchmarks.stage import MODEL, build_home, free_port, serving
 from cli.load.apart import run_apart
 from cli.load.open import run_open
 from cli.load.result import LoadResult
@@ -20,7 +32,6 @@ from cli.load.result import LoadResult
 TIMES = 3
 CONNECTIONS = 1_024
 """More than the server lets wait, so that it and not the load is what refuses."""
-TEXTS = 2_000
 _WARM_UP_S = 2.0
 _GRACE_S = 30.0
 
@@ -28,15 +39,14 @@ _GRACE_S = 30.0
 def main() -> None:
     parser = options("overload", __doc__)
     parser.add_argument("--overload-seconds", type=float, default=60.0)
-    asked = parser.parse_args()
-    tell(machine())
+    asked = begin(parser)
     calm: list[LoadResult] = []
     storm: list[LoadResult] = []
     memory: list[tuple[int, int]] = []
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home = Path(folder, "home")
         build_home(home)
-        texts = mixed_texts(minilm_tokenizer(), TEXTS, seed=4)
+        texts = mixed_texts(minilm_tokenizer(), asked.texts, seed=4)
         questions = find_answers(home, [(MODEL, text) for text in texts])
         check = RightLabel(questions)
         with serving(home, port=free_port()) as server:

@@ -5,7 +5,6 @@ The version is trained for real, so that its check means something: a linear hea
 LoRA matrices that change nothing.
 """
 
-import argparse
 import gzip
 import json
 import tempfile
@@ -19,10 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.adapters import RANK, write_adapter
-from benchmarks.frame import alone, at_least, claim_line, errors_line, figure_line, load, options, play, ratios, tell
+from benchmarks.frame import (
+    alone,
+    at_least,
+    begin,
+    claim_line,
+    errors_line,
+    figure_line,
+    load,
+    options,
+    play,
+    ratios,
+    tell,
+)
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.questions import Question, RightLabel, find_answers
-from benchmarks.stage import Server, Store, build_base, free_port, machine, opened, serving
+from benchmarks.stage import MODEL, Server, Store, build_base, free_port, opened, serving
 from cli.load.result import LoadResult
 from engine.adapter import read_adapter
 from engine.base import BaseSpec
@@ -43,8 +54,7 @@ MAX_LOSS = 0.005
 _PROBES = 2_000
 """Texts that tell where rounding shows most."""
 CLIENTS = 64
-TEXTS = 2_000
-_DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +76,15 @@ class Checked:
 
 def main() -> None:
     parser = options("precision", __doc__)
-    parser.add_argument("--data", type=Path, default=_DATA, help="folder of clinc150.json.gz (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of clinc150.json.gz (default: %(default)s)")
     parser.add_argument("--train-rows", type=int, default=15_000)
     parser.add_argument("--check-rows", type=int, default=7_500)
-    asked = parser.parse_args()
-    tell(machine())
-    data = _read_data(asked)
+    asked = begin(parser)
+    data = read_data(asked.data, train_rows=asked.train_rows, check_rows=asked.check_rows)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home = Path(folder, "home")
-        spec = build_base(home)
-        with opened(home) as store:
-            checked = _prepare(store, spec, data, Path(folder))
-        questions = find_answers(home, [(SOUND, text) for text in mixed_texts(minilm_tokenizer(), TEXTS, seed=4)])
+        checked = build_sound_home(home, data, fragile=True)
+        questions = find_answers(home, [(MODEL, text) for text in mixed_texts(minilm_tokenizer(), asked.texts, seed=4)])
         _compare(home, questions, checked, asked.rounds, asked.seconds)
 
 
@@ -135,8 +142,17 @@ def _why_not(name: str, checked: Checked) -> str:
     return "this processor has no instructions for it"
 
 
-def _prepare(store: Store, spec: BaseSpec, data: Data, scratch: Path) -> Checked:
-    """Train, check and register the sound version; check the fragile one."""
+def build_sound_home(home: Path, data: Data, *, fragile: bool = False) -> Checked:
+    """MiniLM, and a version of MODEL in production that is trained on `data` and has been checked.
+
+    fragile: also check a version that must fail.
+    """
+    spec = build_base(home)
+    with opened(home) as store, tempfile.TemporaryDirectory(prefix="driftgate-bench-") as scratch:
+        return _prepare(store, spec, data, Path(scratch), fragile=fragile)
+
+
+def _prepare(store: Store, spec: BaseSpec, data: Data, scratch: Path, *, fragile: bool) -> Checked:
     with store.database.read() as session:
         artifact = get_base(session, spec.name).artifact
     bundle = store.artifacts.fetch(artifact)
@@ -161,16 +177,16 @@ def _prepare(store: Store, spec: BaseSpec, data: Data, scratch: Path) -> Checked
     evaluation = {"precision": checks_to_json(checks)}
     now = utc_now()
     with store.database.write() as session:
-        new = NewVersion(SOUND, spec.name, key, RANK, labels, evaluation=evaluation)
+        new = NewVersion(MODEL, spec.name, key, RANK, labels, evaluation=evaluation)
         promote(
             session,
-            SOUND,
+            MODEL,
             register_version(session, new, by="benchmark", now=now),
             by="benchmark",
             reason="it",
             now=now,
         )
-    if "int8" in speeds:
+    if fragile and "int8" in speeds:
         some = [row.text for row in data.train[:_PROBES]]
         head = fragile_head(features[:_PROBES], pooled(engine, some, precision="int8"))
         _check_fragile(bundle, spec, head, data, scratch / FRAGILE)
@@ -248,8 +264,9 @@ def pooled(engine: Engine, texts: Sequence[str], *, precision: Precision = "fp32
     return found
 
 
-def _read_data(asked: argparse.Namespace) -> Data:
-    file = asked.data / "clinc150.json.gz"
+def read_data(folder: Path, *, train_rows: int, check_rows: int) -> Data:
+    """CLINC150 from `folder`, or made-up tickets where it is not there."""
+    file = folder / "clinc150.json.gz"
     if file.exists():
         with gzip.open(file, "rt") as opened_file:
             splits = json.load(opened_file)
@@ -259,16 +276,16 @@ def _read_data(asked: argparse.Namespace) -> Data:
     else:
         from cli.demo.tickets import World, tickets
 
-        made = [Row(t.text, t.label) for t in tickets(World.BEFORE, asked.train_rows + asked.check_rows, seed=1)]
-        train, check = made[: asked.train_rows], made[asked.train_rows :]
+        made = [Row(t.text, t.label) for t in tickets(World.BEFORE, train_rows + check_rows, seed=1)]
+        train, check = made[:train_rows], made[train_rows:]
         name = "made-up tickets"
     known = {row.group for row in train}
     fresh = list({row.group: row for row in check if row.group not in known}.values())
     rng = Random(4)
     return Data(
         name,
-        rng.sample(train, min(asked.train_rows, len(train))),
-        rng.sample(fresh, min(asked.check_rows, len(fresh))),
+        rng.sample(train, min(train_rows, len(train))),
+        rng.sample(fresh, min(check_rows, len(fresh))),
     )
 
 

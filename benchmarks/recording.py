@@ -3,22 +3,32 @@
 import tempfile
 from pathlib import Path
 
-from benchmarks.frame import alone, at_least, claim_line, errors_line, figure_line, load, options, play, ratios, tell
+from benchmarks.frame import (
+    alone,
+    at_least,
+    begin,
+    claim_line,
+    errors_line,
+    figure_line,
+    load,
+    options,
+    play,
+    ratios,
+    tell,
+)
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.peers.model import build_tiny_home
 from benchmarks.questions import Question, RightLabel, find_answers
-from benchmarks.stage import MODEL, Server, build_home, free_port, machine, serving
+from benchmarks.stage import MODEL, Server, build_home, free_port, serving
 from cli.load.result import LoadResult
 
 EVERYTHING = {"DRIFTGATE_SAMPLE_RATE": "1"}
 NOTHING = {"DRIFTGATE_SAMPLE_RATE": "0", "DRIFTGATE_AUDIT_RATE": "0", "DRIFTGATE_LOW_SCORE": "0"}
-TEXTS = 2_000
 
 
 def main() -> None:
-    asked = options("recording", __doc__).parse_args()
-    tell(machine())
-    texts = mixed_texts(minilm_tokenizer(), TEXTS, seed=4)
+    asked = begin(options("recording", __doc__))
+    texts = mixed_texts(minilm_tokenizer(), asked.texts, seed=4)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         for name, build, clients in (("MiniLM", build_home, 64), ("tiny base", build_tiny_home, 8)):
             home = Path(folder, name.replace(" ", "-"))

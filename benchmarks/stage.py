@@ -134,7 +134,12 @@ def serving(
         yield Server(f"http://127.0.0.1:{port}", process.pid, ready_s, Address("127.0.0.1", port), home / log)
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # it hangs, and would outlive us
+            process.kill()
+            process.wait()
+            raise
 
 
 def _is_ready(port: int) -> bool:

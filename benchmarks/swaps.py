@@ -4,6 +4,7 @@ One model is promoted from version to version, in slots so few that each promoti
 that model asks again and again and notes who answered; callers of other models are the traffic that must not notice.
 """
 
+import argparse
 import json
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from benchmarks.frame import (
     WARM_UP_S,
     Promise,
     at_most,
+    begin,
     claim_line,
     errors_line,
     figure_line,
@@ -36,7 +38,7 @@ from benchmarks.frame import (
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.peers.model import build_tiny_home
 from benchmarks.questions import RightLabel, find_answers
-from benchmarks.stage import Server, build_base, free_port, machine, opened, serving
+from benchmarks.stage import Server, build_base, free_port, opened, serving
 from cli.load.apart import run_apart
 from cli.load.connection import Address
 from cli.load.result import LoadResult
@@ -124,8 +126,7 @@ def main() -> None:
     parser.add_argument("--promotions", type=int, default=1_000)
     parser.add_argument("--pace", type=float, default=0.1, help="seconds from one to the next (default: %(default)s)")
     parser.add_argument("--cycles", type=int, default=LATE)
-    asked = parser.parse_args()
-    tell(machine())
+    asked = begin(parser)
     with tempfile.TemporaryDirectory(prefix="driftgate-bench-") as folder:
         home, tiny = Path(folder, "home"), Path(folder, "tiny")
         spec = build_base(home)
@@ -133,20 +134,21 @@ def main() -> None:
         swapped = [Wanted(SWAPPED, label_names(SWAPPED, 3), seed=100 + i) for i in range(VERSIONS)]
         with opened(home) as store:
             add_versions(store, spec, [*others, *swapped])
-        _swap(home, asked.promotions, asked.pace, asked.rounds)
+        _swap(home, asked)
         build_tiny_home(tiny)
         for name, place, base in (("MiniLM", home, "minilm"), ("tiny base", tiny, "tiny")):
             _tell_cycles(name, place, base, asked.cycles)
 
 
-def _swap(home: Path, promotions: int, pace_s: float, rounds: int) -> None:
-    texts = mixed_texts(minilm_tokenizer(), 1_000, seed=4)
+def _swap(home: Path, asked: argparse.Namespace) -> None:
+    pace_s, rounds = asked.pace, asked.rounds
+    texts = mixed_texts(minilm_tokenizer(), asked.texts, seed=4)
     questions = find_answers(home, [(f"other{i % OTHERS}", text) for i, text in enumerate(texts)])
-    each = -(-promotions // rounds)
+    each = -(-asked.promotions // rounds)
     calm: list[LoadResult] = []
     swapping: list[LoadResult] = []
     delays_s: list[float] = []
-    wrong = failures = asked = promoted = 0
+    wrong = failures = answers = promoted = 0
     version = 1
     with (
         serving(home, port=free_port(), environment={"DRIFTGATE_SLOTS": SLOTS}) as server,
@@ -164,7 +166,7 @@ def _swap(home: Path, promotions: int, pace_s: float, rounds: int) -> None:
                 delays_s += first_answers_s(watched.promotions[1:], watched.answers)
                 wrong += len(wrong_answers(watched.promotions, watched.answers, grace_s=GRACE_S))
                 failures += watched.failures
-                asked += len(watched.answers)
+                answers += len(watched.answers)
                 promoted += len(watched.promotions) - 1
                 version = watched.promotions[-1].version
     delays_ms = 1000 * np.asarray(delays_s)
@@ -186,8 +188,10 @@ def _swap(home: Path, promotions: int, pace_s: float, rounds: int) -> None:
             at_most(1.25),
         )
     )
-    tell(f"claim 5: failures: {failures} of {asked:,} at the swapped model; others: {errors_line([*calm, *swapping])}")
-    tell(f"claim 5: wrong-version answers: {wrong} of {asked:,}")
+    tell(
+        f"claim 5: failures: {failures} of {answers:,} at the swapped model; others: {errors_line([*calm, *swapping])}"
+    )
+    tell(f"claim 5: wrong-version answers: {wrong} of {answers:,}")
 
 
 def _watch(server: Server, version: int, promotions: int, pace_s: float, *, until: Callable[[], bool]) -> Watched:

@@ -80,10 +80,15 @@ class AdapterBank:
         with self._lock:
             self._pinned = frozenset(keys)
 
-    def load(self, key: AdapterKey, adapter: PackedAdapter) -> None:
-        """Make `key` resident; the least recently used adapter that nobody holds makes room. Raises NoFreeSlot."""
+    def load(self, key: AdapterKey, adapter: PackedAdapter, *, hold: bool = False) -> None:
+        """Make `key` resident; the least recently used adapter that nobody holds makes room.
+
+        hold: lease it in the same moment; the caller releases it. Raises NoFreeSlot.
+        """
         with self._lock:
             if key in self._resident:
+                if hold:
+                    self._leases[key] += 1
                 return
             slot = self._take_slot()
         try:
@@ -98,6 +103,8 @@ class AdapterBank:
                 self._free.append(slot)
             else:
                 self._resident[key] = slot
+            if hold:
+                self._leases[key] += 1
 
     def evict(self, key: AdapterKey) -> bool:
         """Give up the slot of `key` if nobody holds or pins it; whether that was done."""

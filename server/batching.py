@@ -137,6 +137,11 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
+    def refuse_if_full(self, model: str, tokens: int) -> None:
+        """Raises Busy if a request of about so many tokens would not be taken: before any work is put into it."""
+        with self._changed:
+            self._check_room(model, tokens)
+
     async def submit(self, ask: Ask, release: Callable[[], None]) -> list[RowResult]:
         """Results in the order of `ask.rows`; a caller that is cancelled frees its place.
 
@@ -171,14 +176,7 @@ class Batcher:
     def _enqueue(self, model: str, jobs: Sequence[_Job]) -> None:
         with self._changed:
             waiting = self._waiting
-            if len(waiting) and not waiting.has_room(model, sum(job.length_tokens for job in jobs)):
-                before = waiting.tokens_before(model)
-                wait_s = max(1, round(before / (self._tokens_per_s * self._engine.lanes)))
-                raise Busy(
-                    f"{before} tokens wait already and the queue holds {waiting.limit_tokens}; "
-                    f"try again in about {wait_s} s",
-                    retry_after_s=wait_s,
-                )
+            self._check_room(model, sum(job.length_tokens for job in jobs))
             self._alone = 0 if self._running or len(waiting) else self._alone + 1
             waiting.add(jobs)
             self._queue_tokens.set(waiting.tokens)
@@ -187,6 +185,18 @@ class Batcher:
                 self._changed.notify(len(jobs))
         if inline:
             self._plan_inline()
+
+    def _check_room(self, model: str, tokens: int) -> None:
+        """Called under the lock. Raises Busy."""
+        waiting = self._waiting
+        if not len(waiting) or waiting.has_room(model, tokens):
+            return
+        before = waiting.tokens_before(model)
+        wait_s = max(1, round(before / (self._tokens_per_s * self._engine.lanes)))
+        raise Busy(
+            f"{before} tokens wait already and the queue holds {waiting.limit_tokens}; try again in about {wait_s} s",
+            retry_after_s=wait_s,
+        )
 
     def _is_cheap(self, precision: Precision, waiting_tokens: int) -> bool:
         """Whether the next batch is expected to take less than handing it over."""

@@ -91,17 +91,18 @@ class Fleet:
         )
         return runtime, choice.precision
 
-    def load(self, runtime: BaseRuntime, key: AdapterKey) -> None:
+    def load(self, runtime: BaseRuntime, key: AdapterKey, *, hold: bool = False) -> None:
         """Make an adapter resident: fetch, verify, check, copy into a slot.
 
-        Raises AdapterRefused, NoFreeSlot, ArtifactCorrupt, StoreUnavailable.
+        hold: lease it as well; the caller releases it. Raises AdapterRefused, NoFreeSlot, ArtifactCorrupt,
+        StoreUnavailable.
         """
-        if runtime.engine.bank.holds(key):
+        if not hold and runtime.engine.bank.holds(key):
             return
         runtime.loads()
         began = time.perf_counter()
         folder = self._artifacts.fetch(key)
-        runtime.engine.bank.load(key, read_adapter(folder, runtime.engine.spec, assume_base=True))
+        runtime.engine.bank.load(key, read_adapter(folder, runtime.engine.spec, assume_base=True), hold=hold)
         self._metrics.adapter_load_seconds.observe(time.perf_counter() - began)
         self._count_slots(runtime)
 

@@ -23,6 +23,9 @@ _STAGES = {"none": 0, "shadow": 1, "canary": 2}
 _LOOK_AGAIN_S = 5.0
 """A deployment that could not be served is tried again after this long; it may be large, and failing is not cheap."""
 
+_TURNS_OF_WAITERS = 5
+"""Turns of the event loop after the end of a task until whoever awaits it, shielded, has run."""
+
 _log = get_log("routing")
 
 
@@ -64,6 +67,7 @@ class Router:
         self._routes: dict[str, Route] = {}
         self._targets: dict[tuple[str, int], Target] = {}
         self._loading: dict[AdapterKey, asyncio.Task[None]] = {}
+        self._holding: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
         self._complaints: dict[str, str] = {}
         self._failed_at: dict[tuple[str, int], float] = {}
@@ -141,11 +145,19 @@ class Router:
         while (slot := target.bank.lease(target.key)) is None:
             task = self._loading.get(target.key)
             if task is None:
-                load = asyncio.to_thread(self._fleet.load, target.runtime, target.key)
-                task = self._loading[target.key] = asyncio.create_task(load)
-                task.add_done_callback(lambda _: self._loading.pop(target.key, None))
+                task = self._loading[target.key] = asyncio.create_task(self._load(target))
             await asyncio.shield(task)
         return slot
+
+    async def _load(self, target: Target) -> None:
+        """Load an adapter and hold it until those who wait for it had their turn: others may push it out at once."""
+        try:
+            await asyncio.to_thread(self._fleet.load, target.runtime, target.key, hold=True)
+        finally:
+            del self._loading[target.key]
+        task = asyncio.create_task(_release_soon(target))
+        self._holding.add(task)  # or it might be collected before it ran
+        task.add_done_callback(self._holding.discard)
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
@@ -255,3 +267,9 @@ class Router:
         found = Target(served, runtime, precision, metrics)
         self._targets[(model, number)] = found
         return found
+
+
+async def _release_soon(target: Target) -> None:
+    for _ in range(_TURNS_OF_WAITERS):
+        await asyncio.sleep(0)
+    target.release()

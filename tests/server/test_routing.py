@@ -213,3 +213,21 @@ def test_an_unloaded_model_frees_its_slots_and_answers_again_once_loaded(start: 
     with server.database.write() as session:
         set_unloaded(session, "tickets", False, by="ann", now=utc_now())
     until(lambda: server.predict().status_code == 200)
+
+
+def test_far_more_adapters_than_slots_all_answer_and_the_server_stays_alive(
+    start: Start, adapters, tiny, make_adapter, artifacts
+):
+    """Adapters push each other out all the time here; whoever waits for one gets it all the same."""
+    server = start(slots=2)
+    with server.database.write() as session:
+        for seed in range(10, 18):
+            key = artifacts.put("adapters", make_adapter(tiny, labels=LABELS, seed=seed))
+            register_version(session, replace(adapters[0], adapter_artifact=key), by="t", now=utc_now())
+    versions = list(range(1, 11)) * 4
+
+    def ask(version: int) -> int:
+        return until(lambda: (r := server.predict(version=version)).status_code != 429 and r).json()["version"]
+
+    assert all_at_once([lambda v=v: ask(v) for v in versions]) == versions
+    assert until(server.nothing_leased)
