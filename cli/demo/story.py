@@ -270,8 +270,8 @@ async def _checks(http: httpx.AsyncClient, *, at_least: int) -> list[dict[str, A
 
 
 async def _serves(http: httpx.AsyncClient, version: int) -> bool:
-    response = await http.get(f"/v2/models/{MODEL}")
-    return response.status_code == 200 and response.json()["versions"] == [str(version)]
+    response = await http.post(f"/v1/models/{MODEL}/predict", json={"inputs": ["Are you the new version?"]})
+    return response.status_code == 200 and response.json()["version"] == version
 
 
 async def _until(condition: Callable[[], Any], up: Process, what: str) -> Any:
