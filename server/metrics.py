@@ -44,20 +44,22 @@ _LABELS_IN_METRICS = 200
 
 
 class VersionMetrics:
-    """What is counted for each answer of one version, looked up once."""
+    """What is counted for each answer of one version; each counter is looked up once, when it is first needed."""
 
     def __init__(self, metrics: "ServerMetrics", model: str, version: int, labels: Sequence[str]) -> None:
         self._score = metrics.prediction_score.labels(model=model)
-        by = {"model": model, "version": str(version)}
-        shown = labels[:_LABELS_IN_METRICS]
-        self._labels = {label: metrics.predicted_label.labels(**by, label=label) for label in shown}
-        self._other = metrics.predicted_label.labels(**by, label="other") if len(labels) > len(shown) else None
+        self._count = metrics.predicted_label
+        self._of = {"model": model, "version": str(version)}
+        self._shown = frozenset(labels[:_LABELS_IN_METRICS])
+        self._counters: dict[str, Counter] = {}
 
     def observe(self, label: str, score: float) -> None:
         self._score.observe(score)
-        counter = self._labels.get(label, self._other)
-        if counter is not None:
-            counter.inc()
+        counter = self._counters.get(label)
+        if counter is None:
+            shown = label if label in self._shown else "other"
+            counter = self._counters[label] = self._count.labels(**self._of, label=shown)
+        counter.inc()
 
 
 class ServerMetrics:
