@@ -23,6 +23,8 @@ _STAGES = {"none": 0, "shadow": 1, "canary": 2}
 _LOOK_AGAIN_S = 5.0
 """A deployment that could not be served is tried again after this long; it may be large, and failing is not cheap."""
 
+_MOST_PASSED_OVER = 3
+"""Looks in a row that are saved because the store's file has not changed: a server with nothing to do does nothing."""
 _TURNS_OF_WAITERS = 5
 """Turns of the event loop after the end of a task until whoever awaits it, shielded, has run."""
 
@@ -161,8 +163,14 @@ class Router:
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
+        seen, passed_over = None, 0
         while True:
             await asyncio.sleep(self._settings.deployment_poll_s)
+            state = self._database.file_state()
+            if state is not None and state == seen and passed_over < _MOST_PASSED_OVER and not self._complaints:
+                passed_over += 1
+                continue
+            seen, passed_over = state, 0
             await self.refresh()
 
     async def refresh(self) -> None:

@@ -6,6 +6,7 @@ was told is stored survives `kill -9` and power loss (https://sqlite.org/pragma.
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,6 +52,21 @@ class Database:
     @property
     def engine(self) -> Engine:
         return self._engine
+
+    def file_state(self) -> tuple[tuple[int, int], ...] | None:
+        """What the files of an SQLite database look like from outside, at the price of two system calls; None for
+        other databases. It changes with every write, save two within the file system's clock tick."""
+        file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        if file is None:
+            return None
+        found = []
+        for name in (file, f"{file}-wal"):
+            try:
+                stat = os.stat(name)
+            except OSError:
+                continue
+            found.append((stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
 
     @contextmanager
     def read(self) -> Iterator[Session]:

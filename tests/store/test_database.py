@@ -286,3 +286,17 @@ def test_the_embedded_store_may_be_opened_by_three_processes_at_once(tmp_path):
     for database in opened:
         database.require_schema()
         database.close()
+
+
+def test_a_write_shows_in_the_state_of_the_file(tmp_path):
+    database = open_database(load_settings(home=tmp_path))
+    before = database.file_state()
+    assert before == database.file_state()
+    with database.write() as session:
+        session.execute(text("CREATE TABLE seen (x INTEGER)"))
+    assert database.file_state() != before
+    database.close()
+
+
+def test_other_databases_have_no_file_to_look_at():
+    assert Database("postgresql+psycopg://nobody@127.0.0.1:9/nothing").file_state() is None
