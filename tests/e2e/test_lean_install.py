@@ -112,7 +112,7 @@ def serve_once(lean: Path, home: Path, folder: Path) -> Start:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [str(lean / "driftgate"), "--home", str(home), "serve", "--port", str(port)]
+    command = [str(lean / "driftgate"), "--home", str(home), "serve", "--port", str(port), "--grpc-port", "0"]
     with (folder / "serve.log").open("ab") as log:
         began = time.monotonic()
         server = subprocess.Popen(command, cwd=folder, env=dict(os.environ), stdout=log, stderr=log)

@@ -34,7 +34,7 @@ def test_sigterm_answers_what_was_accepted_and_writes_what_is_buffered(tmp_path,
         "DRIFTGATE_LOG_STYLE": "json",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        [sys.executable, "-m", "cli.main", "serve", "--port", "0", "--grpc-port", "0"],
         cwd=TOP,
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
