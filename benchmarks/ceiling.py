@@ -122,9 +122,9 @@ class Online:
         threads += [threading.Thread(target=self._run, args=(bound,)) for bound in self._bounds]
         for thread in threads:
             thread.start()
-        time.sleep(warm_up_s)  # the length of the measurement, as below
+        time.sleep(warm_up_s)  # what comes before the measurement
         before, began = self._done, time.perf_counter()
-        time.sleep(seconds)
+        time.sleep(seconds)  # the length of the measurement
         done, took = self._done - before, time.perf_counter() - began
         with self._changed:
             self._stop = True

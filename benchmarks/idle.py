@@ -32,7 +32,7 @@ def main() -> None:
                 results.append(
                     load(server.address, requests, clients=64, seconds=asked.seconds, check=RightLabel(questions))
                 )
-                time.sleep(_SETTLE_S)
+                time.sleep(_SETTLE_S)  # what the load left behind is written meanwhile
                 before, began = _cpu_s(process), time.monotonic()
                 time.sleep(asked.idle_seconds)  # the length of the measurement
                 shares.append(100 * (_cpu_s(process) - before) / (time.monotonic() - began))

@@ -204,7 +204,7 @@ def _watch(server: Server, version: int, promotions: int, pace_s: float, *, unti
         time.sleep(2 * WARM_UP_S)  # the traffic is still getting going
         began = time.perf_counter()
         for number in range(promotions):
-            time.sleep(max(0.0, began + number * pace_s - time.perf_counter()))
+            time.sleep(max(0.0, began + number * pace_s - time.perf_counter()))  # the pace that is measured
             version = version % VERSIONS + 1
             sent_s = time.perf_counter()
             status, _ = _post(server.address, f"/v1/models/{SWAPPED}/versions/{version}/promote", {})

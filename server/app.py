@@ -1,12 +1,9 @@
 """The ASGI application: routes over parts that were built elsewhere."""
 
-import re
-
-import structlog
 from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from server import feedback, models
 from server.console import pages
@@ -16,9 +13,7 @@ from server.oip import routes as oip
 from server.parts import Parts, parts_of
 from server.predict import PREDICT
 from server.problems import install_problem_handlers
-from store.ids import random_bytes
-
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+from server.request_ids import RequestIds
 
 DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, drift, promotion.
 
@@ -53,28 +48,3 @@ def _documented(parts: Parts) -> FastAPI:
         return Response(exposition(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-class RequestIds:
-    """Accepts a caller's X-Request-ID, or makes one; it is echoed, logged and stored with the prediction."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        asked = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else random_bytes(16).hex()
-        scope.setdefault("state", {})["request_id"] = request_id
-        echoed = (b"x-request-id", request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), echoed]
-            await send(message)
-
-        # A task serves one request, so that nothing has to be reset; log lines of the task carry the id.
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        await self._app(scope, receive, send_with_id)

@@ -59,6 +59,6 @@ def _work(pipe: Pipe, function: Callable[..., object], args: tuple[object, ...],
         outcome = (function(*args, **kwargs), None)
     except OSError as error:  # nobody listens
         outcome = (None, str(error))
-    except Exception:
+    except Exception:  # told to whoever started this process, with its trace
         outcome = (None, traceback.format_exc())
     pipe.send(outcome)

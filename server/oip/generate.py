@@ -5,7 +5,8 @@ from pathlib import Path
 
 _PROTO = "server/oip/inference.proto"
 _MESSAGES = "server/oip/inference_pb2.py"
-GENERATED = (_MESSAGES, "server/oip/inference_pb2.pyi", "server/oip/inference_pb2_grpc.py")
+GENERATED = (_MESSAGES, "server/oip/inference_pb2.pyi")
+"""Messages only: the service is registered by its description, without generated stubs."""
 
 
 def generate(root: Path, into: Path) -> None:
@@ -13,7 +14,7 @@ def generate(root: Path, into: Path) -> None:
     from grpc_tools import protoc  # not there where driftgate only serves
 
     arguments = [f"-I{root}", f"-I{files('grpc_tools') / '_proto'}"]
-    arguments += [f"--{kind}_out={into}" for kind in ("python", "pyi", "grpc_python")]
+    arguments += [f"--{kind}_out={into}" for kind in ("python", "pyi")]
     if protoc.main(["protoc", *arguments, _PROTO]) != 0:
         raise SystemExit(f"{_PROTO} was not understood; see above")
     # Every client of the protocol registers the same names (`inference.ModelInferRequest`) in protobuf's one global

@@ -4,8 +4,6 @@ A call that its caller gives up, or whose deadline passes, is cancelled by gRPC,
 answers: its place in the queue is free at once.
 """
 
-import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +18,7 @@ from server.oip import inference_pb2 as pb
 from server.oip.meaning import version_number
 from server.parts import Parts
 from server.problems import CallerGone, Forbidden, Unauthorized
+from server.request_ids import request_id_of
 from store.errors import (
     BadInput,
     Broken,
@@ -52,7 +51,6 @@ STATUS: dict[type[DriftgateError], grpc.StatusCode] = {
 _LONGEST_DETAIL = 2000
 """Details travel in a header, and a client takes 8 KiB of them."""
 
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 _log = get_log("grpc")
 
@@ -180,8 +178,7 @@ class _Service:
     async def _call(self, context: Context, scope: str | None) -> AsyncIterator[str]:
         """Around every call that needs a key: checks it, names the request, and gives errors their status."""
         sent = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
-        asked = sent.get("x-request-id", "")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+        request_id = request_id_of(sent.get("x-request-id", ""))
         trailing: tuple[tuple[str, str], ...] = (("x-request-id", request_id),)
         context.set_trailing_metadata(trailing)
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -10,7 +10,6 @@ import uvloop
 
 from server.oip import inference_pb2 as pb
 from server.oip.grpc_service import start_grpc, status_of
-from server.oip.inference_pb2_grpc import GRPCInferenceServiceStub
 from server.oip.tensors import decode_strings, encode
 from server.process import open_parts
 from server.routing import NotReady
@@ -19,6 +18,20 @@ from store.errors import BadInput, DriftgateError
 from store.keys import create_key
 from tests.server.conftest import LABELS, TEXT, Server, Start
 from tests.waiting import until
+
+
+class Stub:
+    """The calls of the service as a client makes them, from its description."""
+
+    def __init__(self, channel) -> None:
+        service = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+        for method in service.methods:
+            call = channel.unary_unary(
+                f"/{service.full_name}/{method.name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=getattr(pb, method.output_type.name).FromString,
+            )
+            setattr(self, method.name, call)
 
 
 class Caller:
@@ -30,7 +43,7 @@ class Caller:
         self._running, port = self._on_loop(start_grpc(server.parts, host="127.0.0.1", port=0))
         self._address = f"127.0.0.1:{port}"
         self.channel = grpc.insecure_channel(self._address)
-        self.ask = GRPCInferenceServiceStub(self.channel)
+        self.ask = Stub(self.channel)
 
     def infer(self, *texts, raw=True, model="tickets", version="", metadata=(), **parameters):
         message = self.message(*texts, raw=raw, model=model, version=version, **parameters)
@@ -343,7 +356,7 @@ def test_it_runs_on_uvloop_too(start: Start):
             server, port = await start_grpc(parts, host="127.0.0.1", port=0)
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 message = pb.ModelReadyRequest(name="tickets")
-                answer = await GRPCInferenceServiceStub(channel).ModelReady(message)
+                answer = await Stub(channel).ModelReady(message)
             await server.stop(1.0)
             return answer
 
