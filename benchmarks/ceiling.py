@@ -10,13 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -41,12 +42,16 @@ from cli.load.result import LoadResult
 from engine.adapter import read_adapter
 from engine.base import GRAPH_FILES, read_spec
 from engine.engine import Engine
-from engine.packing import plan_batch
+from engine.packing import RunCost, plan_batch
 from engine.providers.cpu import _session as our_session
+from retrain.unpad import unpad
 from store.versions import served_version
 
 OUTSTANDING = 64
 ADAPTERS = 64
+GRAPHS = ("adapter", "merged", "merged, padded")
+"""Ours, that of one version without adapters, and the same as the exporter leaves it."""
+_PADDING_DOES_NOT_MATTER = RunCost(overhead_tokens=inf, tokens_per_s=1.0)
 _FINALISTS = 3
 """Of each graph, which are measured again: the best of a short search is partly luck."""
 
@@ -59,7 +64,7 @@ class Config:
     """Of each session."""
     budget_tokens: int
     rule: str
-    """`nearest` fills the budget; `cost` leaves out what pads more than a run of its own costs."""
+    """`nearest` fills the budget, padding included; `cost` leaves out what pads more than a run of its own costs."""
     settings: str
     """ONNX Runtime's own, or ours."""
 
@@ -76,6 +81,8 @@ class Graph:
     bank: Mapping[str, Any]
     """Inputs that are bound once: the adapters, if they are inputs."""
     slots: int
+    cost: RunCost
+    """Of a run on one core."""
 
 
 class Bound:
@@ -101,11 +108,11 @@ class Bound:
 class Online:
     """The closed loop of so many rows; each of them is asked again, as another text, when it is answered."""
 
-    def __init__(self, bounds: Sequence[Bound], texts: Sequence[str], config: Config, overhead: float, slots: int):
+    def __init__(self, bounds: Sequence[Bound], texts: Sequence[str], config: Config, cost: RunCost, slots: int):
         self._bounds = bounds
         self._texts = texts
         self._budget = config.budget_tokens
-        self._overhead = overhead if config.rule == "cost" else inf
+        self._cost = cost if config.rule == "cost" else _PADDING_DOES_NOT_MATTER
         self._slots = slots
         self._changed = threading.Condition()
         self._asked: deque[int] = deque(range(OUTSTANDING))
@@ -169,7 +176,7 @@ class Online:
 
     def _take(self) -> list[tuple[int, list[int]]]:
         lengths = [len(ids) for _, ids in self._waiting]
-        chosen = set(plan_batch(lengths, budget_tokens=self._budget, overhead_tokens=self._overhead))
+        chosen = set(plan_batch(lengths, budget_tokens=self._budget, cost=self._cost))
         rows = [row for i, row in enumerate(self._waiting) if i in chosen]
         self._waiting = [row for i, row in enumerate(self._waiting) if i not in chosen]
         return rows
@@ -178,16 +185,15 @@ class Online:
 class Ceiling:
     """Opens sessions as they are needed, and keeps them."""
 
-    def __init__(self, graphs: Mapping[str, Graph], texts: Sequence[str], overhead_tokens: float) -> None:
+    def __init__(self, graphs: Mapping[str, Graph], texts: Sequence[str]) -> None:
         self._graphs = graphs
         self._texts = texts
-        self._overhead = overhead_tokens
         self._sessions: dict[tuple[str, str, int, int], Any] = {}
 
     def measure(self, config: Config, seconds: float) -> float:
         graph = self._graphs[config.graph]
         bounds = [Bound(self._session(config, number), graph) for number in range(config.sessions)]
-        return Online(bounds, self._texts, config, self._overhead, graph.slots).measure(min(0.5, seconds), seconds)
+        return Online(bounds, self._texts, config, graph.cost, graph.slots).measure(min(0.5, seconds), seconds)
 
     def _session(self, config: Config, number: int) -> Any:
         shared = config.settings == "our"  # ours is one session that several threads run at once
@@ -219,11 +225,17 @@ def main() -> None:
                 with store.database.read() as session:
                     key = served_version(session, one.model, 1).adapter_artifact
                 engine.bank.load(key, read_adapter(store.artifacts.fetch(key), spec))
+        unpadded = plain / f"unpadded-{GRAPH}"
+        model = onnx.load(plain / GRAPH)
+        unpad(model)
+        onnx.save(model, unpadded)
+        cost = engine.run_costs["fp32"]
         graphs = {
-            "adapter": Graph(bundle / GRAPH_FILES["fp32"], engine.bank.values, ADAPTERS),
-            "merged": Graph(plain / GRAPH, {}, 1),
+            "adapter": Graph(bundle / GRAPH_FILES["fp32"], engine.bank.values, ADAPTERS, cost),
+            "merged": Graph(unpadded, {}, 1, cost),
+            "merged, padded": Graph(plain / GRAPH, {}, 1, replace(cost, padding_share=1.0)),
         }
-        ceiling = Ceiling(graphs, texts, engine.run_costs["fp32"].overhead_tokens)
+        ceiling = Ceiling(graphs, texts)
         finalists = _search(ceiling, asked.search_seconds)
         questions = find_answers(home, [(MODEL, text) for text in texts])
         with serving(home, port=free_port(), environment={"DRIFTGATE_PRECISION": "fp32"}) as server:
@@ -251,16 +263,14 @@ def _search(ceiling: Ceiling, seconds: float) -> list[Config]:
     shapes = ((1, 1), (2, 1), (1, 2))
     found = []
     for graph, (sessions, threads), budget, rule, settings in product(
-        ("adapter", "merged"), shapes, (128, 256, 512), ("nearest", "cost"), ("default", "our")
+        GRAPHS, shapes, (128, 256, 512), ("nearest", "cost"), ("default", "our")
     ):
         config = Config(graph, sessions, threads, budget, rule, settings)
         found.append((ceiling.measure(config, seconds), config))
         tell(figure_line(f"search, raw ONNX Runtime, {config}", found[-1][0], "texts/s"))
     found.sort(key=lambda item: -item[0])
     return [
-        config
-        for graph in ("adapter", "merged")
-        for config in [config for _, config in found if config.graph == graph][:_FINALISTS]
+        config for graph in GRAPHS for config in [config for _, config in found if config.graph == graph][:_FINALISTS]
     ]
 
 
@@ -269,7 +279,7 @@ def _report(found: Mapping[str, Sequence[float]], finalists: Sequence[Config], r
         tell(figure_line(name if name == "driftgate" else f"raw ONNX Runtime, {name}", values, "texts/s"))
     best = {
         graph: max((str(c) for c in finalists if c.graph == graph), key=lambda name: float(np.median(found[name])))
-        for graph in ("adapter", "merged")
+        for graph in GRAPHS
     }
     whole = max(best.values(), key=lambda name: float(np.median(found[name])))
     tell(f"the online ceiling: {whole}")

@@ -15,7 +15,7 @@ from engine.base import BaseSpec, read_spec
 from engine.classification import softmax
 from engine.cores import usable_cores
 from engine.modality import EncodedRow
-from engine.packing import RunCost, fit_run_cost, plan_batch
+from engine.packing import RunCost, TimedRun, fit_run_cost, plan_batch
 from engine.precision import Precision
 from engine.providers.choose import choose_provider
 from engine.sketch import projection
@@ -25,9 +25,9 @@ WIDE = -1
 """The lane that gives one batch all cores."""
 SPARE = -2
 """One more lane of one thread, for whoever does not want to hand over to another thread."""
-_PROBES = ((1, 8), (2, 16), (4, 32))
-"""Rows and tokens a row of the runs that warm a session up and tell what a run costs."""
-_SCORING_OVERHEAD_TOKENS = 8.0
+_PROBES = ((8,), (16, 16), (32, 32, 32, 32), (48, 16, 16, 16, 16, 16))
+"""Tokens of each row, in the runs that warm a session up and tell what a run costs."""
+_SCORING_COST = RunCost(overhead_tokens=8.0, tokens_per_s=1.0, padding_share=0.2)
 """What a run is taken to cost when texts are scored offline."""
 
 
@@ -38,7 +38,7 @@ class BatchResult:
     pooled: NDArray[np.float32]
     """[rows, hidden]"""
     padded_tokens: int
-    """Tokens that were computed, padding included."""
+    """Rows times the longest of them: tokens, padding included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Engine:
             waiting = list(np.argsort(lengths, kind="stable"))
             while waiting:
                 ahead = [int(lengths[i]) for i in waiting[:256]]
-                plan = plan_batch(ahead, budget_tokens=budget_tokens, overhead_tokens=_SCORING_OVERHEAD_TOKENS)
+                plan = plan_batch(ahead, budget_tokens=budget_tokens, cost=_SCORING_COST)
                 batch = [waiting[i] for i in plan]
                 chosen = set(batch)
                 waiting = [i for i in waiting if i not in chosen]
@@ -159,15 +159,23 @@ class Engine:
     def _warm_up(self, precision: Precision) -> RunCost:
         """Run every lane once, then time a few runs on the first one."""
         for lane in (*range(1, self.lanes), WIDE, SPARE):
-            self._probe(precision, lane, 2, 16)
-        probes = [(rows, min(tokens, self.spec.max_tokens)) for rows, tokens in _PROBES]
-        seconds = [min(self._probe(precision, 0, *probe) for _ in range(6)) for probe in probes]
-        return fit_run_cost([rows * tokens for rows, tokens in probes], seconds)
+            self._probe(precision, lane, (16, 16))
+        probes = [[min(length, self.spec.max_tokens) for length in probe] for probe in _PROBES]
+        return fit_run_cost(
+            [
+                TimedRun(
+                    tokens=sum(probe),
+                    padding=max(probe) * len(probe) - sum(probe),
+                    seconds=min(self._probe(precision, 0, probe) for _ in range(6)),
+                )
+                for probe in probes
+            ]
+        )
 
-    def _probe(self, precision: Precision, lane: int, rows: int, tokens: int) -> float:
-        row = EncodedRow(np.ones(tokens, np.int64), 0)
+    def _probe(self, precision: Precision, lane: int, lengths: Sequence[int]) -> float:
+        rows = [EncodedRow(np.ones(length, np.int64), 0) for length in lengths]
         began = time.perf_counter()
-        self.run([row] * rows, [0] * rows, precision=precision, lane=lane)
+        self.run(rows, [0] * len(rows), precision=precision, lane=lane)
         return time.perf_counter() - began
 
 

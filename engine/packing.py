@@ -1,4 +1,4 @@
-"""Which rows run together: padding is the enemy, so rows of similar length do, within a token budget."""
+"""Which rows run together: a run of few tokens wastes its fixed cost, and padding wastes the rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,45 +8,68 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """What a run costs: `overhead_tokens + padded tokens` at `tokens_per_s`."""
+    """What a run costs, in tokens at `tokens_per_s`: `overhead_tokens`, each token, and the padding at its share."""
 
     overhead_tokens: float
     """The fixed cost of a run, in tokens that could have been computed instead."""
     tokens_per_s: float
+    padding_share: float = 1.0
+    """What a token of padding costs, in real ones: 1 for a graph that computes padding like everything else."""
+
+    def padding(self, tokens: int, rows: int, longest: int) -> float:
+        """What padding `rows` of so many tokens in all to `longest` costs, in tokens."""
+        return self.padding_share * (rows * longest - tokens)
 
 
-def fit_run_cost(tokens: Sequence[int], seconds: Sequence[float]) -> RunCost:
-    """A line through measured runs (padded tokens, seconds), least squares weighted by 1 / seconds.
+@dataclass(frozen=True, slots=True)
+class TimedRun:
+    """How long a batch took."""
 
-    The overhead is held between 0 and 256 tokens: a measurement on a busy machine must not make the plan absurd.
+    tokens: int
+    padding: int
+    """Tokens beside them that only fill the rows up."""
+    seconds: float
+
+
+def fit_run_cost(runs: Sequence[TimedRun]) -> RunCost:
+    """A plane through measured runs, least squares weighted by 1 / seconds.
+
+    runs: three or more that differ in tokens and in padding. The overhead is held between 0 and 256 tokens and the
+    share of padding between 0 and 1: a measurement on a busy machine must not make the plan absurd.
     """
-    weights = 1 / np.asarray(seconds)
-    slope, fixed = np.polyfit(np.asarray(tokens, float), np.asarray(seconds), 1, w=weights)
-    slope = max(float(slope), 1e-9)
-    return RunCost(overhead_tokens=min(256.0, max(0.0, float(fixed) / slope)), tokens_per_s=1 / slope)
+    seconds = np.array([run.seconds for run in runs])
+    terms = np.array([(1.0, run.tokens, run.padding) for run in runs])
+    fixed, token, padding = np.linalg.lstsq(terms / seconds[:, None], np.ones(len(runs)), rcond=None)[0]
+    token = max(float(token), 1e-9)
+    return RunCost(
+        overhead_tokens=min(256.0, max(0.0, float(fixed) / token)),
+        tokens_per_s=1 / token,
+        padding_share=min(1.0, max(0.0, float(padding) / token)),
+    )
 
 
-def plan_batch(lengths: Sequence[int], *, budget_tokens: int, overhead_tokens: float) -> list[int]:
+def plan_batch(lengths: Sequence[int], *, budget_tokens: int, cost: RunCost) -> list[int]:
     """Pick the rows that run next, as indices into `lengths`.
 
     lengths: tokens of the waiting rows, oldest first. The oldest always goes, even alone above the budget, so no
     row waits for ever. The others are tried from the nearest in length on, oldest first among equals; one joins if
-    the batch stays within the budget and the padding it causes costs less than a run of its own would
-    (overhead_tokens). Rows in the batch times its longest row stays within the budget.
+    the batch stays within the budget, its padding counted as what it costs, and the padding that it causes costs
+    less than a run of its own would.
     """
     if not lengths:
         return []
     first = lengths[0]
     order = sorted(range(1, len(lengths)), key=lambda i: abs(lengths[i] - first))
-    plan, longest = [0], first
+    plan, tokens, longest, padding = [0], first, first, 0.0
     for i in order:
-        if longest * (len(plan) + 1) > budget_tokens:
+        if tokens >= budget_tokens:
             break
+        together = tokens + lengths[i]
         longer = max(longest, lengths[i])
-        padded = longer * (len(plan) + 1)
-        if padded <= budget_tokens and padded - longest * len(plan) - lengths[i] <= overhead_tokens:
+        padded = cost.padding(together, len(plan) + 1, longer)
+        if together + padded <= budget_tokens and padded - padding <= cost.overhead_tokens:
             plan.append(i)
-            longest = longer
+            tokens, longest, padding = together, longer, padded
     return plan
 
 

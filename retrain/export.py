@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -30,6 +31,7 @@ from engine.base import (
 )
 from retrain.backbone import pool, read_pooling, text_limit
 from retrain.quantize import write_int8_graph
+from retrain.unpad import unpad
 from store.artifacts import ArtifactStore, digest_file
 from store.errors import BadInput, Refused
 
@@ -223,6 +225,9 @@ def _export(backbone: nn.Module, layers: list[_AdaptedLinear], spec: BaseSpec, p
             external_data=False,
             verbose=False,
         )
+    model = onnx.load(path)
+    unpad(model)
+    onnx.save(model, path)
 
 
 def _aliases(source: str, folder: Path) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class Batcher:
     def __init__(
         self, engine: Engine, *, budget_tokens: int, queue_tokens: int, metrics: ServerMetrics, base: str
     ) -> None:
-        """budget_tokens: tokens a batch, padding included. queue_tokens: tokens that may wait. base: for metrics."""
+        """budget_tokens: of a batch, padding at what it costs. queue_tokens: that may wait. base: for metrics."""
         self._engine = engine
         self._budget_tokens = budget_tokens
         self._metrics = metrics
@@ -261,8 +261,7 @@ class Batcher:
 
     def _take(self, *, budget_tokens: int) -> list[_Job]:
         """Called under the lock."""
-        overheads = {precision: cost.overhead_tokens for precision, cost in self._engine.run_costs.copy().items()}
-        batch = self._waiting.take(budget_tokens=budget_tokens, overhead_tokens=overheads)
+        batch = self._waiting.take(budget_tokens=budget_tokens, costs=self._engine.run_costs)
         self._queue_tokens.set(self._waiting.tokens)
         self._running += 1
         return batch

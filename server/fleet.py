@@ -176,4 +176,5 @@ def _log_costs(runtime: BaseRuntime, precision: Precision) -> None:
         precision=precision,
         tokens_per_s_a_lane=round(cost.tokens_per_s),
         run_overhead_tokens=round(cost.overhead_tokens, 1),
+        padding_share=round(cost.padding_share, 2),
     )

@@ -9,12 +9,12 @@ weights are finite, and a row's turn does not move once it is given.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
 
-from engine.packing import plan_batch
+from engine.packing import RunCost, plan_batch
 from engine.precision import Precision
 
 PLAN_AHEAD_ROWS = 512
@@ -128,7 +128,7 @@ class Waiting(Generic[R]):
             self._count(row, -1)
         return found
 
-    def take(self, *, budget_tokens: int, overhead_tokens: dict[Precision, float]) -> list[R]:
+    def take(self, *, budget_tokens: int, costs: Mapping[Precision, RunCost]) -> list[R]:
         """The rows that run next, all of one precision; empty if none waits."""
         if not self._rows:
             return []
@@ -137,13 +137,10 @@ class Waiting(Generic[R]):
         lead = self._whose_turn(flow)
         alike = [row for row in islice(self._rows, PLAN_AHEAD_ROWS) if row.precision == lead.precision]
         rows = [lead, *(row for row in alike if row is not lead)]
-        plan = plan_batch(
-            [row.length_tokens for row in rows],
-            budget_tokens=budget_tokens,
-            overhead_tokens=overhead_tokens[lead.precision],
-        )
+        cost = costs[lead.precision]
+        plan = plan_batch([row.length_tokens for row in rows], budget_tokens=budget_tokens, cost=cost)
         batch = [rows[i] for i in plan]
-        self._charge(batch, overhead_tokens[lead.precision])
+        self._charge(batch, cost)
         self.remove(batch)
         return batch
 
@@ -161,13 +158,14 @@ class Waiting(Generic[R]):
             heapq.heappop(flow.turns)
         return flow.turns[0][2]
 
-    def _charge(self, batch: Sequence[R], overhead_tokens: float) -> None:
+    def _charge(self, batch: Sequence[R], cost: RunCost) -> None:
         """Each row bears its share of what the batch costs, padding and overhead included."""
-        cost = overhead_tokens / len(batch) + max(row.length_tokens for row in batch)
+        longest = max(row.length_tokens for row in batch)
         for row in batch:
             flow = self._flows[row.model, row.priority]
-            flow.served += cost / _WEIGHTS[flow.priority]
-            flow.now += cost / len(flow.requests)
+            own = cost.overhead_tokens / len(batch) + row.length_tokens + cost.padding(row.length_tokens, 1, longest)
+            flow.served += own / _WEIGHTS[flow.priority]
+            flow.now += own / len(flow.requests)
 
     def _count(self, row: R, sign: int) -> None:
         tokens = sign * row.length_tokens

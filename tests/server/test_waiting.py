@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from, tuples
 
+from engine.packing import RunCost
 from engine.precision import Precision
 from server.waiting import MOST_TIMES_LIMIT, PATIENCE, Waiting, priority_class
 
-COSTS: dict[Precision, float] = {"fp32": 8.0, "int8": 8.0}
+COST = RunCost(overhead_tokens=8.0, tokens_per_s=1000.0)
+COSTS: dict[Precision, RunCost] = {"fp32": COST, "int8": COST}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ def add_each(waiting: Waiting[Row], rows: Iterable[Row]) -> None:
 
 
 def take(waiting: Waiting[Row], budget_tokens: int = 256) -> list[Row]:
-    return waiting.take(budget_tokens=budget_tokens, overhead_tokens=COSTS)
+    return waiting.take(budget_tokens=budget_tokens, costs=COSTS)
 
 
 @given(rows=ROWS, budget_tokens=integers(16, 512))
