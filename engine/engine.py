@@ -106,14 +106,18 @@ class Engine:
     def run(
         self, rows: Sequence[EncodedRow], slots: Sequence[int], *, precision: Precision = "fp32", lane: int = WIDE
     ) -> BatchResult:
-        """Run one batch; slots[i] is the leased slot of rows[i]."""
+        """Run one batch; slots[i] is the leased slot of rows[i].
+
+        Rows that share a slot name it once: the graph reads it once then and multiplies all their tokens together.
+        """
         longest = max(row.length_tokens for row in rows)
         ids = np.full((len(rows), longest), self.spec.pad_token_id, np.int64)
         mask = np.zeros((len(rows), longest), np.int64)
         for i, row in enumerate(rows):
             ids[i, : row.length_tokens] = row.input_ids
             mask[i, : row.length_tokens] = 1
-        logits, pooled = self._bound[precision, lane].run(ids, mask, np.asarray(slots, np.int64))
+        shared = slots[:1] if len(set(slots)) == 1 else slots
+        logits, pooled = self._bound[precision, lane].run(ids, mask, np.asarray(shared, np.int64))
         return BatchResult(logits=logits, pooled=pooled, padded_tokens=ids.size)
 
     def sketch(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:

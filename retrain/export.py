@@ -57,7 +57,10 @@ class _AdaptedLinear(nn.Module):
 
 
 class _AdapterGraph(nn.Module):
-    """What is exported: backbone, pooling and head, with every bank as an input."""
+    """What is exported: backbone, pooling and head, with every bank as an input.
+
+    `slots` names one slot a row. The exported products broadcast, so a batch of one adapter may name its slot once.
+    """
 
     def __init__(self, backbone: nn.Module, layers: list[_AdaptedLinear], pooling: Pooling) -> None:
         super().__init__()

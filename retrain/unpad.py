@@ -1,8 +1,8 @@
 """Takes the padding out of an exported graph: what is done token by token is done for real tokens only.
 
-A batch of rows of unequal length is padded to its longest one. Linear layers, their activations, norms and residual sums
-treat every token alike, so they run here on the tokens of all rows laid one behind the other, [tokens of the batch,
-features]; only what looks across a row (attention, adapters, pooling) sees rows again, [rows, longest, features].
+A batch of rows of unequal length is padded to its longest one. Linear layers, their activations, norms and residual
+sums treat every token alike, so they run here on the tokens of all rows laid one behind the other, [tokens of the
+batch, features]; only what looks across a row (attention, adapters, pooling) sees rows, [rows, longest, features].
 The technique is that of ByteTransformer (Zhai et al. 2022, arXiv:2210.03052). What it gains here, with figures:
 docs/decisions/0010-unpadded-graph.md.
 """
@@ -21,8 +21,8 @@ _PREFIX = "unpad_"
 def unpad(model: onnx.ModelProto) -> None:
     """Rewrite `model` in place; its inputs, outputs and answers stay what they are.
 
-    model: has an input `attention_mask`, int64 [rows, longest], 1 for a token and 0 for padding, and states the symbolic
-    shape of every value, as the exporter of PyTorch does. What has no stated shape keeps its padding.
+    model: has an input `attention_mask`, int64 [rows, longest], 1 for a token and 0 for padding, and states the shapes
+    of its values by symbols, as the exporter of PyTorch does. What has no stated shape keeps its padding.
     """
     _Rewriting(model.graph).run()
     onnx.checker.check_model(model)

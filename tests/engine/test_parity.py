@@ -84,3 +84,22 @@ def test_every_lane_and_a_session_that_binds_only_named_slots_agree(
     np.testing.assert_allclose(engine.run(rows, slots, lane=0).logits, expected.logits, atol=1e-5)
     one = engine.run(rows[:2], slots[1:3], lane=1).logits
     np.testing.assert_allclose(engine.run(rows[:2], slots[1:3], lane=0).logits, one, atol=1e-5)
+
+
+def test_rows_of_one_adapter_get_the_answers_that_they_get_beside_others(
+    tiny: ImportedBase, make_adapter: MakeAdapter
+) -> None:
+    engine = Engine(tiny.bundle, slots=4, precisions=("fp32", "int8"))
+    for i in range(2):
+        folder = make_adapter(tiny, labels=("a", "b", "c"), rank=4, seed=i)
+        engine.bank.load(f"a{i}", read_adapter(folder, tiny.spec))
+    one, other = engine.bank.lease("a0"), engine.bank.lease("a1")
+    assert one is not None and other is not None
+    rows = engine.modality.encode(mixed_texts(12, longest=30), truncate=True)
+    together = engine.run(rows, [one] * len(rows))
+    mixed = engine.run(rows, [one] * (len(rows) - 1) + [other])
+    assert together.logits.shape == mixed.logits.shape
+    np.testing.assert_allclose(together.logits[:-1], mixed.logits[:-1], atol=1e-4)
+    assert np.abs(together.logits[-1] - mixed.logits[-1]).max() > 1e-2, "the other adapter answers otherwise"
+    int8 = engine.run(rows, [one] * len(rows), precision="int8")
+    assert int8.logits.shape == together.logits.shape
