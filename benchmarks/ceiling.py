@@ -21,7 +21,6 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from benchmarks.adapters import Wanted, add_versions, label_names
 from benchmarks.frame import (
     at_least,
     begin,
@@ -40,7 +39,7 @@ from benchmarks.questions import RightLabel, find_answers
 from benchmarks.stage import MODEL, build_home, free_port, opened, serving
 from cli.load.result import LoadResult
 from engine.adapter import read_adapter
-from engine.base import GRAPH_FILES, read_spec
+from engine.base import GRAPH_FILES
 from engine.engine import Engine
 from engine.packing import RunCost, plan_batch
 from engine.providers.cpu import _session as our_session
@@ -48,7 +47,6 @@ from retrain.unpad import unpad
 from store.versions import served_version
 
 OUTSTANDING = 64
-ADAPTERS = 64
 GRAPHS = ("adapter", "merged", "merged, padded")
 """Ours, that of one version without adapters, and the same as the exporter leaves it."""
 _PADDING_DOES_NOT_MATTER = RunCost(overhead_tokens=inf, tokens_per_s=1.0)
@@ -78,9 +76,8 @@ class Config:
 @dataclass(frozen=True, slots=True)
 class Graph:
     path: Path
-    bank: Mapping[str, Any]
-    """Inputs that are bound once: the adapters, if they are inputs."""
-    slots: int
+    adapter: Mapping[str, Any]
+    """Inputs that are bound once, if adapters are inputs."""
     cost: RunCost
     """Of a run on one core."""
 
@@ -91,13 +88,11 @@ class Bound:
     def __init__(self, session: Any, graph: Graph) -> None:
         self._session = session
         self._binding = session.io_binding()
-        self._takes_slots = bool(graph.bank)
-        for name, value in graph.bank.items():
+        for name, value in graph.adapter.items():
             self._binding.bind_ortvalue_input(name, value)
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.float32]:
-        inputs = {"input_ids": ids, "attention_mask": mask} | ({"slots": slots} if self._takes_slots else {})
-        for name, array in inputs.items():
+    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        for name, array in (("input_ids", ids), ("attention_mask", mask)):
             self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         self._binding.bind_output("logits")
         self._session.run_with_iobinding(self._binding)
@@ -108,12 +103,11 @@ class Bound:
 class Online:
     """The closed loop of so many rows; each of them is asked again, as another text, when it is answered."""
 
-    def __init__(self, bounds: Sequence[Bound], texts: Sequence[str], config: Config, cost: RunCost, slots: int):
+    def __init__(self, bounds: Sequence[Bound], texts: Sequence[str], config: Config, cost: RunCost):
         self._bounds = bounds
         self._texts = texts
         self._budget = config.budget_tokens
         self._cost = cost if config.rule == "cost" else _PADDING_DOES_NOT_MATTER
-        self._slots = slots
         self._changed = threading.Condition()
         self._asked: deque[int] = deque(range(OUTSTANDING))
         """Numbers of texts that nobody has tokenized yet."""
@@ -166,8 +160,7 @@ class Online:
             for i, (_, ids) in enumerate(rows):
                 input_ids[i, : len(ids)] = ids
                 mask[i, : len(ids)] = 1
-            slots = np.array([number % self._slots for number, _ in rows], np.int64)
-            bound.run(input_ids, mask, slots)
+            bound.run(input_ids, mask)
             with self._changed:
                 self._done += len(rows)
                 self._asked.extend(range(self._next, self._next + len(rows)))
@@ -193,7 +186,7 @@ class Ceiling:
     def measure(self, config: Config, seconds: float) -> float:
         graph = self._graphs[config.graph]
         bounds = [Bound(self._session(config, number), graph) for number in range(config.sessions)]
-        return Online(bounds, self._texts, config, graph.cost, graph.slots).measure(min(0.5, seconds), seconds)
+        return Online(bounds, self._texts, config, graph.cost).measure(min(0.5, seconds), seconds)
 
     def _session(self, config: Config, number: int) -> Any:
         shared = config.settings == "our"  # ours is one session that several threads run at once
@@ -216,24 +209,21 @@ def main() -> None:
         export_plain(home, plain)
         with opened(home) as store:
             with store.database.read() as session:
-                bundle = store.artifacts.fetch(served_version(session, MODEL, 1).base_artifact)
-            spec = read_spec(bundle)
-            many = [Wanted(f"m{i}", label_names(f"m{i}", 3 + i), seed=i) for i in range(ADAPTERS)]
-            add_versions(store, spec, many)
-            engine = Engine(bundle, slots=ADAPTERS, lanes=1, provider="cpu")
-            for one in many:
-                with store.database.read() as session:
-                    key = served_version(session, one.model, 1).adapter_artifact
-                engine.bank.load(key, read_adapter(store.artifacts.fetch(key), spec))
+                served = served_version(session, MODEL, 1)
+            bundle = store.artifacts.fetch(served.base_artifact)
+            engine = Engine(bundle, slots=2, lanes=1, provider="cpu")
+            engine.bank.load(MODEL, read_adapter(store.artifacts.fetch(served.adapter_artifact), engine.spec))
+        slot = engine.bank.lease(MODEL)
+        assert slot is not None
         unpadded = plain / f"unpadded-{GRAPH}"
         model = onnx.load(plain / GRAPH)
         unpad(model)
         onnx.save(model, unpadded)
         cost = engine.run_costs["fp32"]
         graphs = {
-            "adapter": Graph(bundle / GRAPH_FILES["fp32"], engine.bank.values, ADAPTERS, cost),
-            "merged": Graph(unpadded, {}, 1, cost),
-            "merged, padded": Graph(plain / GRAPH, {}, 1, replace(cost, padding_share=1.0)),
+            "adapter": Graph(bundle / GRAPH_FILES["fp32"], engine.bank.view(slot), cost),
+            "merged": Graph(unpadded, {}, cost),
+            "merged, padded": Graph(plain / GRAPH, {}, replace(cost, padding_share=1.0)),
         }
         ceiling = Ceiling(graphs, texts)
         finalists = _search(ceiling, asked.search_seconds)

@@ -1,6 +1,6 @@
 """The adapter bank: which adapter lies in which slot, and who is reading it.
 
-The graph reads only the slots that a batch names. So a slot may be written while batches run, as long as no batch
+Only the slots that a batch names are read. So a slot may be written while batches run, as long as no batch
 names it: `lease` holds a slot for a row from admission to answer, and `load` takes only slots that nobody holds.
 Loads may come from any thread; a lock guards the bookkeeping, never the copying. Memory of a slot is touched when an
 adapter first comes to lie in it, and used again from then on: resident memory grows to what was needed at once, and
@@ -9,7 +9,7 @@ loading and unloading leaves nothing behind.
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,9 @@ class AdapterBank:
         self.arrays: dict[str, NDArray[np.float32]] = {
             name: np.zeros(shape, np.float32) for name, shape in bank_shapes(spec, slots).items()
         }
-        """The graph's bank inputs; every session shares this memory."""
+        """By the graph's inputs; every session shares this memory."""
         self.values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in self.arrays.items()}
+        self._views: dict[int, dict[str, onnxruntime.OrtValue]] = {}
         self._lock = threading.Lock()
         self._free = list(range(slots - 1, -1, -1))
         self._resident: OrderedDict[AdapterKey, int] = OrderedDict()
@@ -74,6 +75,17 @@ class AdapterBank:
             self._leases[key] -= 1
             if self._leases[key] <= 0:
                 del self._leases[key]
+
+    def view(self, slot: int) -> Mapping[str, onnxruntime.OrtValue]:
+        """What lies in `slot`, float32 [1, ...] by graph input, as inputs that share the bank's memory."""
+        view = self._views.get(slot)
+        if view is None:
+            view = {
+                name: onnxruntime.OrtValue.ortvalue_from_numpy(array[slot : slot + 1])
+                for name, array in self.arrays.items()
+            }
+            self._views[slot] = view
+        return view
 
     def pin(self, keys: Iterable[AdapterKey]) -> None:
         """Exactly these adapters are never evicted."""

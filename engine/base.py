@@ -1,11 +1,12 @@
 """What the engine must know of a base: its shapes, its limits, and where its files are.
 
 A base bundle is an artifact folder with `graph.onnx`, `graph.int8.onnx` (the same with its frozen part in int8),
-`tokenizer.json` and `base.json`. Either graph takes
-`input_ids` and `attention_mask` int64 [batch, tokens], `slots` int64 [batch], for the i-th target layer the banks
-`lora_a_i` float32 [slots, d_in, max_rank] and `lora_b_i` [slots, max_rank, d_out], and the heads `head_weight`
-[slots, hidden, max_labels] and `head_bias` [slots, max_labels]. It returns `logits` [batch, max_labels] and
-`pooled` [batch, hidden].
+`gather.onnx`, `tokenizer.json` and `base.json`. Either graph takes `input_ids` and `attention_mask` int64
+[rows, tokens], and the rows' adapters: for the i-th target layer `lora_a_i` float32 [rows, d_in, max_rank] and
+`lora_b_i` [rows, max_rank, d_out], and the heads `head_weight` [rows, hidden, max_labels] and `head_bias`
+[rows, max_labels]; or [1, ...] of each if all rows have the same one. It returns `logits` [rows, max_labels] and
+`pooled` [rows, hidden]. `gather.onnx` takes the banks, which are the same with an axis of slots for that of rows, and
+`slots` int64 [rows]; it returns the rows' adapters in the order of the banks.
 """
 
 import json
@@ -22,6 +23,7 @@ Pooling = Literal["mean", "cls", "pooler"]
 
 GRAPH_FILES: dict[Precision, str] = {"fp32": "graph.onnx", "bf16": "graph.onnx", "int8": "graph.int8.onnx"}
 """What a session in this precision reads; bf16 is a way to run the fp32 graph."""
+GATHER_FILE = "gather.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 SPEC_FILE = "base.json"
 
@@ -116,7 +118,7 @@ def precisions_in(bundle: Path) -> tuple[Precision, ...]:
 
 
 def bank_shapes(spec: BaseSpec, slots: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the graph's bank inputs, by input name, in graph order."""
+    """Shapes of the banks, by the name of the graph's input, in graph order."""
     shapes: dict[str, tuple[int, ...]] = {}
     for i, layer in enumerate(spec.layers):
         shapes[f"lora_a_{i}"] = (slots, layer.d_in, spec.max_rank)

@@ -1,7 +1,7 @@
 """The engine: one graph, many adapters, one batch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from engine.bank import AdapterBank, AdapterKey
 from engine.base import BaseSpec, read_spec
 from engine.classification import softmax
 from engine.cores import usable_cores
+from engine.gather import SlotReader, open_gather
 from engine.modality import EncodedRow
 from engine.packing import RunCost, TimedRun, fit_run_cost, plan_batch
 from engine.precision import Precision
@@ -84,6 +85,8 @@ class Engine:
         """What a run costs on a narrow lane, as measured when its sessions were opened."""
         self._projection = projection(self.spec.hidden)
         self._bound: dict[tuple[Precision, int], _BoundSession] = {}
+        gather = open_gather(bundle)
+        self._readers = {lane: SlotReader(gather, self.bank) for lane in (*range(self.lanes), WIDE, SPARE)}
         for precision in precisions:
             self.open(precision)
 
@@ -97,27 +100,22 @@ class Engine:
         if precision in self.run_costs:
             return
         sessions = self.provider.open(self.bundle, precision, lanes=self.lanes)
-        bind = _CompactSession if sessions.reads_whole_banks else _BoundSession
         by_lane = {**dict(enumerate(sessions.lanes)), WIDE: sessions.wide, SPARE: sessions.spare}
         for lane, session in by_lane.items():
-            self._bound[precision, lane] = bind(session, self.bank)
+            self._bound[precision, lane] = _BoundSession(session)
         self.run_costs[precision] = self._warm_up(precision)
 
     def run(
         self, rows: Sequence[EncodedRow], slots: Sequence[int], *, precision: Precision = "fp32", lane: int = WIDE
     ) -> BatchResult:
-        """Run one batch; slots[i] is the leased slot of rows[i].
-
-        Rows that share a slot name it once: the graph reads it once then and multiplies all their tokens together.
-        """
+        """Run one batch; slots[i] is the leased slot of rows[i]."""
         longest = max(row.length_tokens for row in rows)
         ids = np.full((len(rows), longest), self.spec.pad_token_id, np.int64)
         mask = np.zeros((len(rows), longest), np.int64)
         for i, row in enumerate(rows):
             ids[i, : row.length_tokens] = row.input_ids
             mask[i, : row.length_tokens] = 1
-        shared = slots[:1] if len(set(slots)) == 1 else slots
-        logits, pooled = self._bound[precision, lane].run(ids, mask, np.asarray(shared, np.int64))
+        logits, pooled = self._bound[precision, lane].run(ids, mask, self._readers[lane].read(slots))
         return BatchResult(logits=logits, pooled=pooled, padded_tokens=ids.size)
 
     def sketch(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -184,43 +182,22 @@ class Engine:
 
 
 class _BoundSession:
-    """A session with the banks bound once; the bank's memory is shared, so nothing is copied a run."""
+    """A session with a binding that is used again, by one thread at a time."""
 
-    def __init__(self, session: Any, bank: AdapterBank) -> None:
+    def __init__(self, session: Any) -> None:
         self._session = session
         self._binding = session.io_binding()
-        for name, value in bank.values.items():
-            self._binding.bind_ortvalue_input(name, value)
 
     def run(
-        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], slots: NDArray[np.int64]
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], adapters: Mapping[str, Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         binding = self._binding
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "slots": slots}
-        for name, array in inputs.items():
+        for name, array in (("input_ids", input_ids), ("attention_mask", attention_mask)):
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        for name, value in adapters.items():
+            binding.bind_ortvalue_input(name, value)
         binding.bind_output("logits")
         binding.bind_output("pooled")
         self._session.run_with_iobinding(binding)
         logits, pooled = binding.get_outputs()
         return logits.numpy(), pooled.numpy()
-
-
-class _CompactSession(_BoundSession):
-    """Binds only the slots that a batch names, for sessions whose price grows with what is bound.
-
-    One slot is bound where it lies; several are copied side by side first.
-    """
-
-    def __init__(self, session: Any, bank: AdapterBank) -> None:
-        super().__init__(session, bank)
-        self._bank = bank
-
-    def run(
-        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], slots: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        used, places = np.unique(slots, return_inverse=True)
-        for name, array in self._bank.arrays.items():
-            named = array[used[0] : used[0] + 1] if len(used) == 1 else array[used]
-            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(named))
-        return super().run(input_ids, attention_mask, places.astype(np.int64))

@@ -1,7 +1,7 @@
-"""Imports a base: exports a pretrained backbone to ONNX with adapter banks and heads as graph inputs.
+"""Imports a base: exports a pretrained backbone to ONNX with the rows' adapters and heads as graph inputs.
 
-Each target `nn.Linear` is wrapped so that it adds `x @ A[slot] @ B[slot]`, with the slot chosen row by row; what an
-adapter holds is therefore data, not graph, and rows for different adapters share a batch.
+Each target `nn.Linear` is wrapped so that it adds `x @ A @ B`, with A and B of each row's own; what an adapter holds is
+therefore data, not graph, and rows for different adapters share a batch.
 """
 
 import hashlib
@@ -16,10 +16,12 @@ from typing import Any
 
 import onnx
 import torch
+from onnx import helper
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from engine.base import (
+    GATHER_FILE,
     GRAPH_FILES,
     SPEC_FILE,
     TOKENIZER_FILE,
@@ -37,6 +39,8 @@ from store.errors import BadInput, Refused
 
 _BACKBONE_FILES = ("config.json", "model.safetensors")
 OPSET = 20
+_IR_VERSION = 9
+"""The one that goes with that operator set."""
 
 
 class _AdaptedLinear(nn.Module):
@@ -46,7 +50,7 @@ class _AdaptedLinear(nn.Module):
         super().__init__()
         self.frozen = frozen
         self.update: tuple[Tensor, Tensor] | None = None
-        """A [batch, d_in, rank] and B [batch, rank, d_out], gathered for the current call."""
+        """A [rows, d_in, rank] and B [rows, rank, d_out] of the current call."""
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.update is not None  # noqa: S101  # set by _AdapterGraph.forward on every call
@@ -57,9 +61,9 @@ class _AdaptedLinear(nn.Module):
 
 
 class _AdapterGraph(nn.Module):
-    """What is exported: backbone, pooling and head, with every bank as an input.
+    """What is exported: backbone, pooling and head, with what adapters hold as inputs.
 
-    `slots` names one slot a row. The exported products broadcast, so a batch of one adapter may name its slot once.
+    Here they are one a row. The exported products broadcast, so a batch of one adapter may bring it once.
     """
 
     def __init__(self, backbone: nn.Module, layers: list[_AdaptedLinear], pooling: Pooling) -> None:
@@ -68,15 +72,13 @@ class _AdapterGraph(nn.Module):
         self.pooling = pooling
         self._layers = layers
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, slots: Tensor, *banks: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, *adapters: Tensor) -> tuple[Tensor, Tensor]:
         for i, layer in enumerate(self._layers):
-            layer.update = (banks[2 * i][slots], banks[2 * i + 1][slots])
+            layer.update = (adapters[2 * i], adapters[2 * i + 1])
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
         pooled = pool(output, attention_mask, self.pooling)
-        head_weight, head_bias = banks[-2], banks[-1]
-        logits = torch.bmm(pooled.unsqueeze(1), head_weight[slots]).squeeze(1) + head_bias[slots]
+        head_weight, head_bias = adapters[-2], adapters[-1]
+        logits = torch.bmm(pooled.unsqueeze(1), head_weight).squeeze(1) + head_bias
         return logits, pooled
 
 
@@ -148,6 +150,7 @@ def import_base(
         _export(backbone, list(wrapped.values()), spec, bundle / GRAPH_FILES["fp32"])
         progress("rounding it to int8", 0.6)
         write_int8_graph(bundle / GRAPH_FILES["fp32"], bundle / GRAPH_FILES["int8"])
+        onnx.save(_gather_graph(spec), bundle / GATHER_FILE)
         progress("storing it", 0.75)
         spec = replace(spec, backbone_artifact=artifacts.put("backbones", backbone_folder))
         (bundle / SPEC_FILE).write_text(json.dumps(spec_to_json(spec), indent=1, sort_keys=True))
@@ -205,23 +208,21 @@ def _wrap_targets(backbone: nn.Module, targets: tuple[str, ...], source: str) ->
 def _export(backbone: nn.Module, layers: list[_AdaptedLinear], spec: BaseSpec, path: Path) -> None:
     graph = _AdapterGraph(backbone, layers, spec.pooling).eval()
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    slots = torch.export.Dim("slots")
-    shapes = bank_shapes(spec, 3)
     ids = torch.ones(2, 7, dtype=torch.int64)
-    banks = tuple(torch.zeros(shape) for shape in shapes.values())
+    shapes = bank_shapes(spec, len(ids))
+    adapters = tuple(torch.zeros(shape) for shape in shapes.values())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         torch.onnx.export(
             graph,
-            (ids, torch.ones_like(ids), torch.tensor([0, 1]), *banks),
+            (ids, torch.ones_like(ids), *adapters),
             str(path),
-            input_names=["input_ids", "attention_mask", "slots", *shapes],
+            input_names=["input_ids", "attention_mask", *shapes],
             output_names=["logits", "pooled"],
             dynamic_shapes=(
                 {0: batch, 1: tokens},
                 {0: batch, 1: tokens},
-                {0: batch},
-                tuple({0: slots} for _ in banks),
+                tuple({0: batch} for _ in adapters),
             ),
             opset_version=OPSET,
             dynamo=True,
@@ -229,8 +230,24 @@ def _export(backbone: nn.Module, layers: list[_AdaptedLinear], spec: BaseSpec, p
             verbose=False,
         )
     model = onnx.load(path)
+    for node in model.graph.node:
+        if node.op_type == "Shape" and node.input[0] in shapes:  # asks for the rows, of which adapters may bring 1
+            node.input[0] = "attention_mask"
     unpad(model)
     onnx.save(model, path)
+
+
+def _gather_graph(spec: BaseSpec) -> onnx.ModelProto:
+    """`slots` int64 [rows] and the banks -> what lies in those slots, in the order of the banks."""
+    float32, int64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    nodes, banks, rows = [], [], []
+    for name, (_, *shape) in bank_shapes(spec, 1).items():
+        nodes.append(helper.make_node("Gather", [name, "slots"], [f"rows_{name}"], axis=0))
+        banks.append(helper.make_tensor_value_info(name, float32, ["bank", *shape]))
+        rows.append(helper.make_tensor_value_info(f"rows_{name}", float32, ["rows", *shape]))
+    slots = helper.make_tensor_value_info("slots", int64, ["rows"])
+    graph = helper.make_graph(nodes, "gather", [slots, *banks], rows)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
 
 
 def _aliases(source: str, folder: Path) -> tuple[str, ...]:

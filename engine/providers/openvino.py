@@ -43,7 +43,7 @@ class OpenVinoProvider:
         graph = bundle / GRAPH_FILES[precision]
         narrow = tuple(_session(graph, _HINTS[precision], threads=1) for _ in range(lanes))
         wide = narrow[0] if lanes == 1 else _session(graph, _HINTS[precision], threads=lanes)
-        return Sessions(narrow, wide, spare=narrow[0], reads_whole_banks=precision == "bf16")
+        return Sessions(narrow, wide, spare=narrow[0])
 
 
 def _session(graph: Path, hint: str, *, threads: int) -> Any:

@@ -17,8 +17,6 @@ class Sessions:
     """A session that gives one batch as many threads as there are lanes."""
     spare: Any
     """One more of one thread."""
-    reads_whole_banks: bool = False
-    """Whether a run's price grows with the slots that are bound, named in the batch or not."""
 
 
 class Provider(Protocol):
