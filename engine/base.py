@@ -113,7 +113,7 @@ def read_spec(bundle: Path) -> BaseSpec:
 
 
 def precisions_in(bundle: Path) -> tuple[Precision, ...]:
-    """Precisions whose graph the bundle holds; bases that were imported before int8 have fp32 and bf16."""
+    """Precisions whose graph the bundle holds."""
     return tuple(precision for precision, file in GRAPH_FILES.items() if (bundle / file).exists())
 
 

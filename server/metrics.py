@@ -85,7 +85,7 @@ class ServerMetrics:
         )
         self.batch_tokens = Histogram(
             "driftgate_batch_tokens",
-            "Tokens a batch, padding included",
+            "Rows of a batch times the longest of them, padding included",
             buckets=(16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
             registry=registry,
         )

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     slot_memory_bytes: int = Field(
         2**30, ge=2**20, description="Memory that the slots of a base may take; it wins over `slots`"
     )
-    budget_tokens: int = Field(256, ge=16, description="Tokens a batch, padding included")
+    budget_tokens: int = Field(256, ge=16, description="Tokens a batch, padding counted as what it costs")
     queue_tokens: int = Field(2048, ge=16, description="Tokens per core that may wait; beyond that callers get 429")
     request_timeout_s: float = Field(30.0, gt=0, description="Longest deadline of a request, in seconds")
     drain_notice_s: float = Field(
