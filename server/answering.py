@@ -22,8 +22,6 @@ from store.predictions import NewPrediction
 _INLINE_LETTERS = 1000
 """Texts of so many letters in all are tokenized on the event loop: that takes less than a hop to a thread and back
 while the threads compete for the interpreter (0.05 ms for a short text, 0.4 ms at most)."""
-_LETTERS_A_TOKEN = 4
-"""Of English text; good enough to refuse a request before it is tokenized."""
 _PREDICTION_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9]{1,9}):[0-9a-f]{32}")
 
 
@@ -73,9 +71,8 @@ async def answer_texts(
     try:
         with Within(limit_s):
             target = parts.router.resident(model, version) or await parts.router.target(model, version)
-            letters = sum(map(len, texts))
-            target.runtime.batcher.refuse_if_full(model, 2 * len(texts) + letters // _LETTERS_A_TOKEN)
-            rows = await _encode(parts, target, texts, letters, truncate=truncate)
+            target.runtime.batcher.refuse_if_full(model)
+            rows = await _encode(parts, target, texts, truncate=truncate)
             slot = target.bank.lease(target.key)
             if slot is None:
                 slot = await parts.router.load(target)
@@ -98,11 +95,9 @@ async def answer_texts(
     return target, answered
 
 
-async def _encode(
-    parts: Parts, target: Target, texts: Sequence[str], letters: int, *, truncate: bool
-) -> list[EncodedRow]:
+async def _encode(parts: Parts, target: Target, texts: Sequence[str], *, truncate: bool) -> list[EncodedRow]:
     encode = target.runtime.engine.modality.encode
-    if letters <= _INLINE_LETTERS:
+    if sum(map(len, texts)) <= _INLINE_LETTERS:
         return encode(texts, truncate=truncate)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(parts.tokenizing, lambda: encode(texts, truncate=truncate))

@@ -137,10 +137,10 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def refuse_if_full(self, model: str, tokens: int) -> None:
-        """Raises Busy if a request of about so many tokens would not be taken: before any work is put into it."""
+    def refuse_if_full(self, model: str) -> None:
+        """Raises Busy if a request of `model` would not be taken: before any work is put into it."""
         with self._changed:
-            self._check_room(model, tokens)
+            self._check_room(model)
 
     async def submit(self, ask: Ask, release: Callable[[], None]) -> list[RowResult]:
         """Results in the order of `ask.rows`; a caller that is cancelled frees its place.
@@ -176,7 +176,7 @@ class Batcher:
     def _enqueue(self, model: str, jobs: Sequence[_Job]) -> None:
         with self._changed:
             waiting = self._waiting
-            self._check_room(model, sum(job.length_tokens for job in jobs))
+            self._check_room(model)
             self._alone = 0 if self._running or len(waiting) else self._alone + 1
             waiting.add(jobs)
             self._queue_tokens.set(waiting.tokens)
@@ -186,10 +186,10 @@ class Batcher:
         if inline:
             self._plan_inline()
 
-    def _check_room(self, model: str, tokens: int) -> None:
+    def _check_room(self, model: str) -> None:
         """Called under the lock. Raises Busy."""
         waiting = self._waiting
-        if not len(waiting) or waiting.has_room(model, tokens):
+        if not len(waiting) or waiting.has_room(model):
             return
         before = waiting.tokens_before(model)
         wait_s = max(1, round(before / (self._tokens_per_s * self._engine.lanes)))

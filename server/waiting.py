@@ -8,8 +8,8 @@ weights are finite, and a row's turn does not move once it is given.
 """
 
 import heapq
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
@@ -18,9 +18,10 @@ from engine.packing import RunCost, plan_batch
 from engine.precision import Precision
 
 PLAN_AHEAD_ROWS = 512
-"""How many waiting rows, oldest first, a plan may choose from."""
-PATIENCE = 8
-"""A request may wait for this many times its own tokens beyond the limit: a large one takes its time anyway."""
+"""How many waiting rows, oldest first, a plan looks at."""
+PLAN_AHEAD_BATCHES = 6
+"""It chooses from those that would fill so many batches, of which one request can fill one: enough to find rows of
+similar length, and no more, because whoever rides along passes those that came before."""
 MOST_TIMES_LIMIT = 16
 """All models together hold at most so many times what one may; this bounds memory, not waiting."""
 _WEIGHTS = {1: 16.0, 2: 4.0, 3: 1.0}
@@ -95,10 +96,13 @@ class Waiting(Generic[R]):
         """Tokens that are served before a new request of `model`: its own, and as many of every other model's."""
         return min(self.tokens, self._by_model.get(model, 0) * len(self._by_model))
 
-    def has_room(self, model: str, tokens: int) -> bool:
-        """Whether a request of so many tokens may join. What other models hold makes nobody's queue full."""
+    def has_room(self, model: str) -> bool:
+        """Whether a request of `model` may join. What other models hold makes nobody's queue full.
+
+        Its own size does not matter: a full queue that still took large requests would in time hold nothing else.
+        """
         within = self.tokens <= MOST_TIMES_LIMIT * self.limit_tokens
-        return within and self.tokens_before(model) <= self.limit_tokens + PATIENCE * tokens
+        return within and self.tokens_before(model) <= self.limit_tokens
 
     def add(self, rows: Iterable[R]) -> None:
         """Add the rows of one request, which are all of one model and priority."""
@@ -135,8 +139,7 @@ class Waiting(Generic[R]):
         flow = min(self._flows.values(), key=lambda flow: (flow.served, flow.priority))
         self._now = max(self._now, flow.served)
         lead = self._whose_turn(flow)
-        alike = [row for row in islice(self._rows, PLAN_AHEAD_ROWS) if row.precision == lead.precision]
-        rows = [lead, *(row for row in alike if row is not lead)]
+        rows = [lead, *self._next_in_line(lead, budget_tokens)]
         cost = costs[lead.precision]
         plan = plan_batch([row.length_tokens for row in rows], budget_tokens=budget_tokens, cost=cost)
         batch = [rows[i] for i in plan]
@@ -157,6 +160,19 @@ class Waiting(Generic[R]):
         while flow.turns[0][2] not in self._rows:
             heapq.heappop(flow.turns)
         return flow.turns[0][2]
+
+    def _next_in_line(self, lead: R, budget_tokens: int) -> Iterator[R]:
+        """Who may ride along with `lead`: rows of its precision, oldest first."""
+        seen = 0
+        of_request: Counter[Hashable] = Counter()
+        for row in islice(self._rows, PLAN_AHEAD_ROWS):
+            if row is lead or row.precision != lead.precision or of_request[row.request] >= budget_tokens:
+                continue
+            yield row
+            of_request[row.request] += row.length_tokens
+            seen += row.length_tokens
+            if seen >= PLAN_AHEAD_BATCHES * budget_tokens:
+                return
 
     def _charge(self, batch: Sequence[R], cost: RunCost) -> None:
         """Each row bears its share of what the batch costs, padding and overhead included."""

@@ -8,7 +8,7 @@ from hypothesis.strategies import integers, lists, sampled_from, tuples
 
 from engine.packing import RunCost
 from engine.precision import Precision
-from server.waiting import MOST_TIMES_LIMIT, PATIENCE, Waiting, priority_class
+from server.waiting import MOST_TIMES_LIMIT, Waiting, priority_class
 
 COST = RunCost(overhead_tokens=8.0, tokens_per_s=1000.0)
 COSTS: dict[Precision, RunCost] = {"fp32": COST, "int8": COST}
@@ -67,7 +67,7 @@ def test_rows_that_are_given_up_leave_nothing_behind(rows: list[Row], gone: list
     while take(waiting):
         pass
     assert waiting.tokens == 0
-    assert waiting.has_room("a", 1)
+    assert waiting.has_room("a")
 
 
 @given(lengths=lists(integers(1, 128), min_size=1, max_size=100))
@@ -119,27 +119,28 @@ def test_rows_of_low_priority_are_served_in_the_end_however_much_others_send() -
 
 def test_a_full_queue_refuses_one_model_and_takes_another() -> None:
     waiting: Waiting[Row] = Waiting(limit_tokens=900)
-    while waiting.has_room("noisy", 10):
+    while waiting.has_room("noisy"):
         waiting.add([Row(10, "noisy")])
-    assert waiting.tokens == 900 + PATIENCE * 10 + 10
-    assert waiting.has_room("quiet", 10)
+    assert waiting.tokens == 910
+    assert waiting.has_room("quiet")
     waiting.add([Row(10, "quiet")])
     assert waiting.tokens_before("quiet") == 20, "its own, and as much of the other model's"
 
 
-def test_a_large_request_may_wait_longer_than_a_small_one() -> None:
-    waiting: Waiting[Row] = Waiting(limit_tokens=1000)
-    for _ in range(5):
-        assert waiting.has_room("tickets", 700)
-        request = object()
-        waiting.add(Row(70, request=request) for _ in range(10))
-    assert not waiting.has_room("tickets", 20)
+@given(lengths=lists(integers(1, 128), max_size=100), limit=integers(1, 2000))
+def test_who_may_join_depends_on_what_waits_alone(lengths: list[int], limit: int) -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=limit)
+    for length in lengths:
+        assert waiting.has_room("tickets") == (waiting.tokens <= limit)
+        if waiting.has_room("tickets"):
+            waiting.add([Row(length)])
+    assert waiting.tokens <= limit + 128
 
 
 def test_however_many_models_ask_the_queue_is_bounded() -> None:
     waiting: Waiting[Row] = Waiting(limit_tokens=100)
     models = 0
-    while waiting.has_room(f"model {models}", 100):
+    while waiting.has_room(f"model {models}"):
         waiting.add([Row(100, f"model {models}")])
         models += 1
     assert waiting.tokens <= MOST_TIMES_LIMIT * 100 + 100
