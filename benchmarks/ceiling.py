@@ -62,7 +62,7 @@ class Config:
     """Of each session."""
     budget_tokens: int
     rule: str
-    """`nearest` fills the budget, padding included; `cost` leaves out what pads more than a run of its own costs."""
+    """`nearest` fills the budget, padding included; `cost` leaves out what the server would."""
     settings: str
     """ONNX Runtime's own, or ours."""
 

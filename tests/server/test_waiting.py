@@ -8,7 +8,7 @@ from hypothesis.strategies import integers, lists, sampled_from, tuples
 
 from engine.packing import RunCost
 from engine.precision import Precision
-from server.waiting import MOST_TIMES_LIMIT, Waiting, priority_class
+from server.waiting import MOST_TIMES_LIMIT, PLAN_AHEAD_BATCHES, Waiting, priority_class
 
 COST = RunCost(overhead_tokens=8.0, tokens_per_s=1000.0)
 COSTS: dict[Precision, RunCost] = {"fp32": COST, "int8": COST}
@@ -115,6 +115,14 @@ def test_rows_of_low_priority_are_served_in_the_end_however_much_others_send() -
         add_each(waiting, (Row(100) for _ in range(2)))
         batches += 1
     assert batches <= 4
+
+
+def test_only_who_is_near_the_front_rides_along() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    lead, near, far = Row(10), Row(10), Row(10)
+    fillers = [Row(40) for _ in range(PLAN_AHEAD_BATCHES * 64 // 40 + 1)]
+    add_each(waiting, [lead, near, *fillers, far])
+    assert take(waiting, 64) == [lead, near], "the last one would have fitted as well"
 
 
 def test_a_full_queue_refuses_one_model_and_takes_another() -> None:
