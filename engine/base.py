@@ -73,7 +73,9 @@ class BaseSpec:
 
 
 def spec_to_json(spec: BaseSpec) -> dict[str, Any]:
-    return asdict(spec)
+    """As it comes back from a file or the store, so that the two compare equal: with lists for tuples."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
+    return data
 
 
 def spec_from_json(data: dict[str, Any]) -> BaseSpec:

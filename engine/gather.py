@@ -16,7 +16,10 @@ def open_gather(bundle: Path) -> Any:
     """The session that reads slots. Raises Refused."""
     graph = bundle / GATHER_FILE
     if not graph.exists():
-        raise Refused(f"{bundle} was imported by an earlier driftgate; import the base again: driftgate base import")
+        raise Refused(
+            f"{bundle} was imported by an earlier driftgate; import the base again under its name, from the same "
+            "source and with the same settings (driftgate base show): driftgate base import"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

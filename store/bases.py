@@ -8,18 +8,20 @@ from store.records import Base
 
 
 def add_base(session: Session, base: Base) -> None:
-    """Register a base. The same content under the same name again is fine, and what was measured anew replaces what was
-    measured before; another content is a Conflict."""
+    """Register a base. Its spec says what it is: the same one under the same name again is fine, and how it is exported
+    and what was measured anew replace what was there before. Another spec is a Conflict."""
     known = session.get(Base, base.name)
     if known is None:
         session.add(base)
-    elif known.artifact != base.artifact:
+    elif known.spec != base.spec:
         raise Conflict(
             f"base {base.name!r} exists already, imported from {known.source!r} with other settings or weights; "
             "bases do not change: choose another --name"
         )
-    elif base.speeds:
-        known.speeds = base.speeds
+    else:
+        known.artifact = base.artifact
+        if base.speeds:
+            known.speeds = base.speeds
 
 
 def get_base(session: Session, name: str) -> Base:

@@ -216,13 +216,23 @@ def test_models_are_listed_by_name(tickets):
 
 
 def test_a_base_does_not_change_under_its_name(database):
-    for artifact in ("bases/a", "bases/a"):
+    for _ in range(2):
         with database.write() as session:
-            add_base(session, base(artifact=artifact))
+            add_base(session, base())
+    other = base()
+    other.spec = {**other.spec, "max_rank": 4}
     with pytest.raises(Conflict, match="choose another --name"), database.write() as session:
-        add_base(session, base(artifact="bases/b"))
+        add_base(session, other)
     with pytest.raises(NotFound, match="did you mean 'minilm'"), database.read() as session:
         get_base(session, "minlm")
+
+
+def test_a_base_that_is_imported_again_is_served_as_it_is_exported_now(tickets):
+    """So that a store outlives a new way of exporting: its versions go on, on the new graph."""
+    with tickets.write() as session:
+        add_base(session, base(artifact="bases/b"))
+    with tickets.read() as session:
+        assert served_version(session, "tickets", 1).base_artifact == "bases/b"
 
 
 def test_rows_of_a_version_cannot_hang_in_the_air(database):
