@@ -52,7 +52,8 @@ from store.versions import ServedVersion, served_version
 SWAPPED = "swapped"
 VERSIONS = 20
 OTHERS = 8
-CALLERS = 16
+CALLERS = 8
+"""They keep the server busy. More would wait for each other, and a first answer behind them, promotion or not."""
 SLOTS = "16"
 """The others' adapters, two of the swapped model, and a few more: its other versions are evicted."""
 GRACE_S = 0.150

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,14 +54,15 @@ async def answer_texts(
     truncate: bool,
     tags: Mapping[str, str],
     request_id: str,
+    caller: Hashable,
     timeout_s: float | None = None,
     priority: int = 0,
 ) -> tuple[Target, list[Answered]]:
     """Answer and record `texts`.
 
-    timeout_s: the caller's own deadline; the setting's is the longest. priority: as the Open Inference Protocol has
-    it, 0 the default, 1 the highest, larger is lower. Raises DeadlinePassed and the errors of routing, encoding and
-    batching.
+    caller: the connection they came by. timeout_s: the caller's own deadline; the setting's is the longest. priority:
+    as the Open Inference Protocol has it, 0 the default, 1 the highest, larger is lower. Raises DeadlinePassed and the
+    errors of routing, encoding and batching.
     """
     began = time.perf_counter()
     limit_s = parts.settings.request_timeout_s
@@ -78,7 +79,7 @@ async def answer_texts(
                 slot = await parts.router.load(target)
             else:
                 target.runtime.hits.inc()
-            ask = Ask(rows, slot, len(target.served.labels), model, target.precision, priority)
+            ask = Ask(rows, slot, len(target.served.labels), model, target.precision, priority, caller)
             results = await target.runtime.batcher.submit(ask, target.release)
     except TimeoutError:
         raise DeadlinePassed(f"no answer within {limit_s:g} s; the request was given up") from None

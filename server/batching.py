@@ -6,14 +6,15 @@ are queued one by one, so they pack with the rows of others and spread over the 
 condition while nothing is to do, and holds no lock while a batch runs.
 
 Handing a batch to a thread and its answers back costs a millisecond or two while the threads compete for the
-interpreter. A batch that takes less runs where it is, on the event loop, together with all that arrived in the same
-turn of the loop.
+interpreter, and half a millisecond while nothing else is to do. A batch that takes less runs where it is, on the event
+loop, together with all that arrived in the same turn of the loop. So does a short one of a caller that asks one thing
+after the other and is alone: there is nobody whom the loop keeps waiting meanwhile.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,8 @@ ALONE_AFTER = 3
 
 INLINE_S = 0.001
 """A batch that is expected to take less runs on the event loop."""
+INLINE_ALONE_S = 0.01
+"""The same for a caller that is alone, on one core; with all of them it takes less."""
 
 _log = get_log("batching")
 
@@ -55,6 +58,8 @@ class Ask:
     precision: Precision = "fp32"
     priority: int = 0
     """As the Open Inference Protocol has it: 0 the default, 1 the highest, larger is lower."""
+    caller: Hashable = None
+    """The connection that it came by, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,41 @@ class _Job:
         self.priority = priority
 
 
+class Callers:
+    """Who asked of late, whatever they asked for: the batchers of one event loop share it.
+
+    Whoever waits for the event loop cannot be seen from it, so that two callers who take turns would look like one who
+    is alone; their connections tell them apart.
+    """
+
+    __slots__ = ("_in_a_row", "_last")
+
+    def __init__(self) -> None:
+        self._last: Hashable = None
+        self._in_a_row = 0
+
+    def note(self, caller: Hashable) -> None:
+        self._in_a_row = self._in_a_row + 1 if caller is not None and caller == self._last else 0
+        self._last = caller
+
+    @property
+    def only_one(self) -> bool:
+        """The event loop has nobody else to look after."""
+        return self._in_a_row >= ALONE_AFTER
+
+
 class Batcher:
     """One engine, a thread for each of its lanes, one queue before them."""
 
     def __init__(
-        self, engine: Engine, *, budget_tokens: int, queue_tokens: int, metrics: ServerMetrics, base: str
+        self,
+        engine: Engine,
+        *,
+        budget_tokens: int,
+        queue_tokens: int,
+        metrics: ServerMetrics,
+        base: str,
+        callers: Callers,
     ) -> None:
         """budget_tokens: of a batch, padding at what it costs. queue_tokens: that may wait. base: for metrics."""
         self._engine = engine
@@ -123,6 +158,7 @@ class Batcher:
         self._waiting: Waiting[_Job] = Waiting(limit_tokens=queue_tokens)
         self._running = 0
         """Lanes that run a batch."""
+        self._callers = callers
         self._alone = 0
         """Requests in a row that found nothing waiting and nothing running."""
         self._tokens_per_s = sum(cost.tokens_per_s for cost in engine.run_costs.values()) / len(engine.run_costs)
@@ -151,7 +187,7 @@ class Batcher:
         priority = priority_class(ask.priority)
         jobs = [_Job(request, i, row, priority) for i, row in enumerate(ask.rows)]
         try:
-            self._enqueue(ask.model, jobs)
+            self._enqueue(ask, jobs)
         except Busy:
             release()
             raise
@@ -173,14 +209,15 @@ class Batcher:
     def alive(self) -> bool:
         return all(thread.is_alive() for thread in self._threads)
 
-    def _enqueue(self, model: str, jobs: Sequence[_Job]) -> None:
+    def _enqueue(self, ask: Ask, jobs: Sequence[_Job]) -> None:
+        self._callers.note(ask.caller)
         with self._changed:
             waiting = self._waiting
-            self._check_room(model)
+            self._check_room(ask.model)
             self._alone = 0 if self._running or len(waiting) else self._alone + 1
             waiting.add(jobs)
             self._queue_tokens.set(waiting.tokens)
-            inline = self._is_cheap(jobs[0].precision, waiting.tokens)
+            inline = self._lane_of_loop(ask.precision) is not None
             if not inline:
                 self._changed.notify(len(jobs))
         if inline:
@@ -198,10 +235,17 @@ class Batcher:
             retry_after_s=wait_s,
         )
 
-    def _is_cheap(self, precision: Precision, waiting_tokens: int) -> bool:
-        """Whether the next batch is expected to take less than handing it over."""
+    def _lane_of_loop(self, precision: Precision) -> int | None:
+        """Where the event loop itself runs the next batch; None if the threads are to. Called under the lock."""
         cost = self._engine.run_costs[precision]
-        return (cost.overhead_tokens + min(waiting_tokens, self._budget_tokens)) / cost.tokens_per_s < INLINE_S
+        tokens = cost.overhead_tokens + min(self._waiting.tokens, self._budget_tokens)
+        seconds = tokens / cost.tokens_per_s
+        if seconds < INLINE_S:
+            return SPARE
+        alone = self._alone >= ALONE_AFTER and not self._running and self._callers.only_one
+        if seconds < INLINE_ALONE_S and alone:
+            return WIDE
+        return None
 
     def _plan_inline(self) -> None:
         if not self._inline_planned:
@@ -216,13 +260,14 @@ class Batcher:
             oldest = waiting.oldest
             if oldest is None:
                 return
-            if not self._is_cheap(oldest.precision, waiting.tokens):
+            lane = self._lane_of_loop(oldest.precision)
+            if lane is None:
                 self._changed.notify(len(waiting))
                 return
             batch = self._take(budget_tokens=self._budget_tokens)
             if len(waiting):
                 self._plan_inline()
-        _settle(batch, self._answer(batch, SPARE))
+        _settle(batch, self._answer(batch, lane))
 
     def _withdraw(self, jobs: Sequence[_Job]) -> None:
         """Take what still waits of these out of the queue: nobody wants it any more."""

@@ -10,8 +10,8 @@ from store.errors import BadInput
 
 DEADLINE_HEADER = "X-Request-Timeout"
 
-_LOOK_AFTER_S = 0.01
-"""Answers that come sooner are not worth looking whether somebody still wants them."""
+_LOOK_AFTER_S = 0.25
+"""Answers that come sooner are not worth looking whether somebody still wants them: a look costs a task of its own."""
 
 
 def deadline_of(request: Request) -> float | None:

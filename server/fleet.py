@@ -12,7 +12,7 @@ from engine.bank import AdapterKey
 from engine.engine import Engine
 from engine.precision import Precision, checks_from_json, choose_precision
 from engine.speed import offered_precisions
-from server.batching import Batcher
+from server.batching import Batcher, Callers
 from server.metrics import ServerMetrics
 from server.thrashing import ThrashWatch
 from store.artifacts import ArtifactStore
@@ -62,6 +62,7 @@ class Fleet:
         self._lanes = lanes
         self._runtimes: dict[str, BaseRuntime] = {}
         self._opening = threading.Lock()
+        self._callers = Callers()
 
     @property
     def alive(self) -> bool:
@@ -139,6 +140,7 @@ class Fleet:
             queue_tokens=settings.queue_tokens * engine.lanes,
             metrics=self._metrics,
             base=served.base,
+            callers=self._callers,
         )
         lookups = self._metrics.adapter_lookups
         runtime = BaseRuntime(

@@ -72,6 +72,7 @@ async def predict(model: str, request: Request) -> Response:
                 truncate=body.truncate,
                 tags=body.tags,
                 request_id=request.state.request_id,
+                caller=request.scope["client"],
                 timeout_s=deadline_of(request),
             )
         outcome.version = str(target.served.version)

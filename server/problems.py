@@ -76,7 +76,7 @@ def status_of(error: type[DriftgateError]) -> int:
 
 def problem(request: Request, status: int, title: str, detail: str, *, kind: str, **more: Any) -> Response:
     """One error in the shape its path calls for."""
-    if request.url.path.startswith("/v2"):
+    if request.scope["path"].startswith("/v2"):
         return JSONResponse({"error": detail}, status)
     body = {"type": f"urn:driftgate:{kind}", "title": title, "status": status, "detail": detail, **more}
     return JSONResponse(body, status, media_type="application/problem+json")

@@ -1,7 +1,7 @@
 """What REST and gRPC both ask: metadata, health, and answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib.metadata import version as installed_version
 
 import numpy as np
@@ -54,6 +54,7 @@ async def infer(
     model: str,
     version: int | None,
     request_id: str,
+    caller: Hashable,
 ) -> InferAnswer:
     target, answered = await answer_texts(
         parts,
@@ -63,6 +64,7 @@ async def infer(
         truncate=request.truncate,
         tags={},
         request_id=request_id,
+        caller=caller,
         timeout_s=request.timeout_s,
         priority=request.priority,
     )

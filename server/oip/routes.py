@@ -80,6 +80,7 @@ async def infer(model: str, request: Request, version: str = "") -> Response:
                 model=model,
                 version=version_number(model, version),
                 request_id=request.state.request_id,
+                caller=request.scope["client"],
             )
         outcome.version = str(answer.version)
         body, json_length = encode_answer(answer, caller_id)

@@ -217,6 +217,7 @@ class StuckEngine:
 @pytest.fixture
 def stuck_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Server], AbstractContextManager[StuckEngine]]]:
     monkeypatch.setattr("server.batching.INLINE_S", 0.0)
+    monkeypatch.setattr("server.batching.INLINE_ALONE_S", 0.0)
     with ThreadPoolExecutor(16) as pool:
 
         @contextmanager

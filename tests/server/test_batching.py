@@ -11,7 +11,7 @@ from engine.classification import softmax
 from engine.engine import WIDE, Engine
 from engine.modality import EncodedRow
 from engine.packing import RunCost
-from server.batching import ALONE_AFTER, Ask, BadAnswer, Batcher
+from server.batching import ALONE_AFTER, INLINE_ALONE_S, Ask, BadAnswer, Batcher, Callers
 from server.metrics import ServerMetrics
 from store.errors import Busy
 from tests.waiting import until
@@ -47,6 +47,8 @@ class Bench:
         self.gate, self.running = threading.Event(), threading.Event()
         self.batches: list[list[int]] = []
         self.ran_on: list[int] = []
+        self.ran_in: list[str] = []
+        """Names of the threads."""
         self.released: Counter[str] = Counter()
         self.fail_on: int | None = None
         """Length of a row that makes its batch fail."""
@@ -59,6 +61,7 @@ class Bench:
             queue_tokens=queue_tokens,
             metrics=self.metrics,
             base="tiny",
+            callers=Callers(),
         )
         self.sketch = engine.sketch
 
@@ -67,12 +70,15 @@ class Bench:
         assert self.gate.wait(30)
         self.batches.append([r.length_tokens for r in rows])
         self.ran_on.append(lane)
+        self.ran_in.append(threading.current_thread().name)
         if self.fail_on in self.batches[-1]:
             raise RuntimeError("out of memory")
         return self._engine.run(rows, slots, lane=lane)
 
-    def submit(self, name: str, *lengths: int, model: str = "tickets", precision="fp32", priority: int = 0):
-        ask = Ask([row(n) for n in lengths], 0, CLASSES, model, precision, priority)
+    def submit(
+        self, name: str, *lengths: int, model: str = "tickets", precision="fp32", priority: int = 0, caller=None
+    ):
+        ask = Ask([row(n) for n in lengths], 0, CLASSES, model, precision, priority, caller)
         return self.batcher.submit(ask, lambda: self.released.update([name]))
 
     @property
@@ -300,6 +306,53 @@ def test_a_lone_caller_gets_all_cores_until_another_comes(engine):
 
     bench, _ = bench_test(engine, body, lanes=2)
     assert bench.ran_on[-1] != WIDE, "it is not alone any more"
+
+
+SHORT_RUN = INLINE_ALONE_S / 2 * 1000
+"""Overhead in tokens at the bench's 1000 tokens/s: a hand-over is worth it, unless nobody else is there."""
+
+
+def asked_by(*callers, overhead: float = SHORT_RUN, engine):
+    """Where the requests ran, one after the other."""
+
+    async def body(bench):
+        bench.gate.set()
+        for caller in callers:
+            await bench.submit("one", 3, caller=caller)
+
+    bench, _ = bench_test(engine, body, lanes=2, overhead=overhead)
+    return bench
+
+
+def test_the_event_loop_itself_runs_what_a_lone_caller_asks_on_all_cores(engine):
+    bench = asked_by(*[("127.0.0.1", 1)] * (ALONE_AFTER + 3), engine=engine)
+    in_threads = bench.ran_in[:ALONE_AFTER]
+    assert all(name.startswith("lane-") for name in in_threads)
+    assert set(bench.ran_in[ALONE_AFTER:]) == {threading.current_thread().name}
+    assert set(bench.ran_on[ALONE_AFTER:]) == {WIDE}
+
+
+def test_callers_who_take_turns_or_are_not_known_or_ask_much_never_hold_the_event_loop(engine):
+    two = asked_by(*[("127.0.0.1", 1), ("127.0.0.1", 2)] * (ALONE_AFTER + 3), engine=engine)
+    unknown = asked_by(*[None] * (ALONE_AFTER + 3), engine=engine)
+    much = asked_by(*[("127.0.0.1", 1)] * (ALONE_AFTER + 3), overhead=2 * INLINE_ALONE_S * 1000, engine=engine)
+    for bench in (two, unknown, much):
+        assert all(name.startswith("lane-") for name in bench.ran_in)
+
+
+def test_another_caller_takes_the_event_loop_from_the_one_that_was_alone(engine):
+    bench = asked_by(*[("127.0.0.1", 1)] * (ALONE_AFTER + 2), ("127.0.0.1", 2), ("127.0.0.1", 1), engine=engine)
+    assert bench.ran_in[-3] == threading.current_thread().name
+    assert all(name.startswith("lane-") for name in bench.ran_in[-2:])
+
+
+def test_whoever_asks_of_another_base_is_another_caller():
+    callers = Callers()
+    for _ in range(ALONE_AFTER + 1):
+        callers.note("a")
+    assert callers.only_one
+    callers.note("b")
+    assert not callers.only_one
 
 
 def test_closing_finishes_what_waits(engine):

@@ -28,6 +28,22 @@ def test_fixed_arrivals_are_evenly_spaced():
     assert arrival_times(4, 1, poisson=False, seed=0).tolist() == [0, 0.25, 0.5, 0.75]
 
 
+def test_arrivals_within_a_tick_are_sent_together_and_their_latency_counts_from_when_they_were_due():
+    with running(echo) as server:
+        result = run_open(
+            server.address,
+            REQUESTS,
+            rate_per_s=400,
+            seconds=0.5,
+            connections=50,
+            poisson=False,
+            tick_s=0.1,
+            check=is_echo,
+        )
+    assert result.by_status == {200: 200}
+    assert result.percentile_s(75) > 0.05, "those due early in a tick wait for its end"
+
+
 def test_every_arrival_is_asked_once_and_answered():
     with running(echo) as server:
         result = run_open(

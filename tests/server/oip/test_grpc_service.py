@@ -220,6 +220,7 @@ def test_a_message_above_the_limit_is_refused_also_when_compressed(call_at):
 def off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """No batch runs on the event loop, however cheap: a stuck one would hold up the whole server."""
     monkeypatch.setattr("server.batching.INLINE_S", 0.0)
+    monkeypatch.setattr("server.batching.INLINE_ALONE_S", 0.0)
 
 
 @pytest.mark.usefixtures("off_the_loop")
