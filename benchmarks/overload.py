@@ -95,7 +95,9 @@ def main() -> None:
     _report(closed, calm, storm, memory)
 
 
-def _report(closed: list[LoadResult], calm: list[LoadResult], storm: list[LoadResult], memory: list[tuple[int, int]]) -> None:
+def _report(
+    closed: list[LoadResult], calm: list[LoadResult], storm: list[LoadResult], memory: list[tuple[int, int]]
+) -> None:
     capacity, goodput = [result.per_s for result in closed], [result.per_s for result in storm]
     p99_closed, p99_calm, p99_storm = ([r.percentile_ms(99) for r in results] for results in (closed, calm, storm))
     statuses = sum((Counter(result.by_status) for result in storm), Counter[int]())

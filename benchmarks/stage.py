@@ -18,6 +18,7 @@ from pathlib import Path
 from cli.load.connection import Address
 from engine.adapter import LABELS_FILE, AdapterLabels
 from engine.base import BaseSpec, base_record
+from engine.providers.choose import installed_build
 from store.artifacts import ArtifactStore, open_artifacts
 from store.bases import add_base
 from store.clock import utc_now
@@ -33,7 +34,7 @@ _READY_WITHIN_S = 60.0
 
 def machine() -> str:
     """Where the figures come from."""
-    packages = " ".join(f"{name} {version(name)}" for name in ("driftgate", "onnxruntime", "numpy"))
+    packages = " ".join(f"{name} {version(name)}" for name in ("driftgate", installed_build(), "numpy"))
     cores = len(os.sched_getaffinity(0))
     return f"machine: {platform.machine()}, {cores} cores, Python {platform.python_version()}, {packages}"
 

@@ -1,7 +1,6 @@
 """OpenVINO behind ONNX Runtime: its own build, which replaces the plain one (extra `openvino`).
 
-A session of one stream serves one caller at a time, so each lane has one of its own. In bf16 OpenVINO converts whole
-graph inputs before a run: 17 ms for the banks of 256 slots, three times what the batch itself takes.
+A session of one stream serves one caller at a time, so each lane has one of its own.
 """
 
 import json
