@@ -65,9 +65,14 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
 def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Say where the figures come from. SIGTERM ends the servers as well from now on."""
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_servers_on_sigterm()
     tell(machine())
     return asked
+
+
+def end_servers_on_sigterm() -> None:
+    """Leave by way of the context managers, which end what they started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def play(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

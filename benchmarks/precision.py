@@ -38,7 +38,7 @@ from cli.load.result import LoadResult
 from engine.adapter import read_adapter
 from engine.base import BaseSpec
 from engine.engine import Engine
-from engine.packing import RunCost, plan_batch
+from engine.packing import plan_offline
 from engine.precision import Precision, PrecisionCheck, checks_to_json, choose_precision, judge
 from engine.runtime import installed_build
 from engine.speed import measure_speeds, offered_precisions
@@ -52,8 +52,6 @@ from store.versions import NewVersion, promote, register_version
 SOUND, FRAGILE = "sound", "fragile"
 MAX_LOSS = 0.005
 _PROBES = 2_000
-_COST = RunCost(overhead_tokens=8.0, tokens_per_s=1.0, padding_share=0.2)
-"""What a run is taken to cost where speed does not matter."""
 """Texts that tell where rounding shows most."""
 CLIENTS = 64
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -256,12 +254,7 @@ def pooled(engine: Engine, texts: Sequence[str], *, precision: Precision = "fp32
     """[texts, hidden], by the base alone: slot 0 of a new bank is an adapter that changes nothing."""
     rows = engine.modality.encode(texts, truncate=True)
     found = np.zeros((len(rows), engine.spec.hidden), np.float32)
-    waiting = sorted(range(len(rows)), key=lambda i: rows[i].length_tokens)
-    while waiting:
-        plan = plan_batch([rows[i].length_tokens for i in waiting[:64]], budget_tokens=512, cost=_COST)
-        batch = [waiting[i] for i in plan]
-        chosen = set(batch)
-        waiting = [i for i in waiting if i not in chosen]
+    for batch in plan_offline([row.length_tokens for row in rows], budget_tokens=512):
         found[batch] = engine.run([rows[i] for i in batch], [0] * len(batch), precision=precision).pooled
     return found
 

@@ -16,7 +16,7 @@ from engine.classification import softmax
 from engine.cores import usable_cores
 from engine.gather import SlotReader, open_gather
 from engine.modality import EncodedRow
-from engine.packing import RunCost, TimedRun, fit_run_cost, plan_batch
+from engine.packing import RunCost, TimedRun, fit_run_cost, plan_offline
 from engine.precision import Precision
 from engine.providers.choose import choose_provider
 from engine.sketch import projection
@@ -28,8 +28,6 @@ SPARE = -2
 """One more lane of one thread, for whoever does not want to hand over to another thread."""
 _PROBES = ((8,), (16, 16), (32, 32, 32, 32), (48, 16, 16, 16, 16, 16))
 """Tokens of each row, in the runs that warm a session up and tell what a run costs."""
-_SCORING_COST = RunCost(overhead_tokens=8.0, tokens_per_s=1.0, padding_share=0.2)
-"""What a run is taken to cost when texts are scored offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +131,7 @@ class Engine:
     ) -> Scored:
         """Score `texts` with the resident adapter `key`, offline, in batches of similar length.
 
-        Texts above the base's limit are cut: an evaluation must not fail on one long row. The batches depend on the
-        texts alone, not on how fast this machine is: in int8 a row's answer depends a little on its batch.
+        Texts above the base's limit are cut: an evaluation must not fail on one long row.
         """
         rows = self.modality.encode(texts, truncate=True)
         lengths = np.array([row.length_tokens for row in rows], np.int64)
@@ -144,13 +141,7 @@ class Engine:
         probabilities = np.zeros((len(rows), labels), np.float32)
         sketches = np.zeros((len(rows), self._projection.shape[1]), np.float32)
         try:
-            waiting = list(np.argsort(lengths, kind="stable"))
-            while waiting:
-                ahead = [int(lengths[i]) for i in waiting[:256]]
-                plan = plan_batch(ahead, budget_tokens=budget_tokens, cost=_SCORING_COST)
-                batch = [waiting[i] for i in plan]
-                chosen = set(batch)
-                waiting = [i for i in waiting if i not in chosen]
+            for batch in plan_offline(lengths.tolist(), budget_tokens=budget_tokens):
                 result = self.run([rows[i] for i in batch], [slot] * len(batch), precision=precision)
                 probabilities[batch] = softmax(result.logits[:, :labels])
                 sketches[batch] = self.sketch(result.pooled)

@@ -24,6 +24,16 @@ class RunCost:
         """What padding `rows` of so many tokens in all to `longest` costs, in tokens."""
         return self.padding_share * (rows * longest - tokens)
 
+    def seconds(self, tokens: int) -> float:
+        """How long one run of so many tokens takes, without padding."""
+        return (self.overhead_tokens + tokens) / self.tokens_per_s
+
+
+_OFFLINE_COST = RunCost(overhead_tokens=8.0, tokens_per_s=1.0, padding_share=0.2)
+"""What a run is taken to cost on any machine where nobody waits for it."""
+_OFFLINE_AHEAD = 256
+"""How many rows such a plan chooses from: they are sorted, so that those further on are longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimedRun:
@@ -75,6 +85,23 @@ def plan_batch(lengths: Sequence[int], *, budget_tokens: int, cost: RunCost) -> 
             plan.append(i)
             tokens, longest, padding = together, longer, padded
     return plan
+
+
+def plan_offline(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int]]:
+    """All rows in batches of similar length, as indices into `lengths`.
+
+    The batches follow from the lengths alone, not from how fast this machine is: in int8 a row's answer depends a
+    little on its batch, and an evaluation should come out the same everywhere.
+    """
+    waiting = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    batches = []
+    while waiting:
+        ahead = [lengths[i] for i in waiting[:_OFFLINE_AHEAD]]
+        plan = plan_batch(ahead, budget_tokens=budget_tokens, cost=_OFFLINE_COST)
+        batches.append([waiting[i] for i in plan])
+        chosen = set(plan)
+        waiting = [row for i, row in enumerate(waiting) if i not in chosen]
+    return batches
 
 
 def share_of_budget(waiting_tokens: int, *, idle_lanes: int, budget_tokens: int) -> int:

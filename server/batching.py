@@ -237,13 +237,11 @@ class Batcher:
 
     def _lane_of_loop(self, precision: Precision) -> int | None:
         """Where the event loop itself runs the next batch; None if the threads are to. Called under the lock."""
-        cost = self._engine.run_costs[precision]
-        tokens = cost.overhead_tokens + min(self._waiting.tokens, self._budget_tokens)
-        seconds = tokens / cost.tokens_per_s
-        if seconds < INLINE_S:
+        cost, waiting = self._engine.run_costs[precision], self._waiting.tokens
+        if cost.seconds(min(waiting, self._budget_tokens)) < INLINE_S:
             return SPARE
         alone = self._alone >= ALONE_AFTER and not self._running and self._callers.only_one
-        if seconds < INLINE_ALONE_S and alone:
+        if alone and cost.seconds(waiting) < INLINE_ALONE_S:
             return WIDE
         return None
 

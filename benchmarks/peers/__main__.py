@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.frame import end_servers_on_sigterm
 from benchmarks.peers.environments import python_of, versions_in
 from benchmarks.peers.model import build_tiny_home, export_plain
 from benchmarks.peers.report import (
@@ -32,6 +33,7 @@ _TRAIN_ROWS, _CHECK_ROWS = 6_000, 7_500
 
 def main() -> None:
     asked = _parse()
+    end_servers_on_sigterm()
     ours = asked.variants[0].name if asked.variants else "driftgate"
     results = Results()
     installed = [peer for peer in asked.peers if _install(peer, results)]

@@ -46,7 +46,8 @@ def run_open(
     An arrival that finds none free waits for one, and its latency with it; beyond `max_waiting` it is counted as
     unsent. The event loop's timers tick in milliseconds, so an arrival may be sent a millisecond late; `lag_s` says
     how late. tick_s: how long it rests at least after those that were due; each time that it wakes up costs the machine
-    a tenth of a millisecond, at a thousand arrivals a second a tenth of a core. Raises OSError when the server takes no connection at the start.
+    a tenth of a millisecond, at a thousand arrivals a second a tenth of a core. Raises OSError when the server takes no
+    connection at the start.
     """
     times = arrival_times(rate_per_s, warm_up_s + seconds, poisson=poisson, seed=seed)
     load = _OpenLoop(address, requests, times, max_waiting, tick_s, Tally(check))

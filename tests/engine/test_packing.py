@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import builds, floats, integers, just, lists
 
-from engine.packing import RunCost, TimedRun, fit_run_cost, plan_batch, share_of_budget
+from engine.packing import RunCost, TimedRun, fit_run_cost, plan_batch, plan_offline, share_of_budget
 
 LENGTHS = lists(integers(1, 512), max_size=200)
 BUDGETS = integers(16, 4096)
@@ -102,3 +102,12 @@ def test_a_share_leaves_every_idle_lane_work_and_keeps_to_the_budget(
     share = share_of_budget(waiting_tokens, idle_lanes=idle_lanes, budget_tokens=budget_tokens)
     assert 1 <= share <= budget_tokens
     assert share == budget_tokens or share * max(1, idle_lanes) >= waiting_tokens
+
+
+@given(lengths=LENGTHS, budget_tokens=BUDGETS)
+def test_offline_every_row_runs_once_shortest_first_within_the_budget(lengths: list[int], budget_tokens: int) -> None:
+    batches = plan_offline(lengths, budget_tokens=budget_tokens)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or sum(lengths[i] for i in batch) <= budget_tokens for batch in batches)
+    shortest = [lengths[batch[0]] for batch in batches]
+    assert shortest == sorted(shortest)
