@@ -1,6 +1,6 @@
 """`driftgate base`: backbones that adapters stand on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from cli.extras import require_extra
 from cli.group import command_group
 from cli.output import AsJson, facts, show, table
-from cli.parts import Parts, open_parts
+from cli.parts import Parts, open_parts, person
 from cli.progress import progress_bar
 from cli.quiet import quiet_libraries
 from engine.base import BaseSpec, base_record, spec_from_json
@@ -17,7 +17,7 @@ from engine.precision import MIN_SPEEDUP, Precision, speeds_from_json
 from store.bases import add_base, get_base, list_bases
 from store.errors import BadInput
 from store.records import Base
-from store.versions import check_name
+from store.versions import check_name, forget_precision_checks
 from store.views import base_view
 
 app = command_group()
@@ -65,10 +65,21 @@ def import_(
             progress("measuring its speed", 0.8)
             speeds = _measure(parts, artifact)
         with parts.database.write() as session:
-            add_base(session, base_record(spec, artifact, speeds=speeds, now=parts.clock()))
+            replaced = add_base(session, base_record(spec, artifact, speeds=speeds, now=parts.clock()))
+            why = f"base {name!r} was imported again with another graph: what was checked on the old one is forgotten"
+            unchecked = (
+                forget_precision_checks(session, name, reason=why, by=person(), now=parts.clock()) if replaced else []
+            )
         with parts.database.read() as session:
             base = get_base(session, name)
-        show(base_view(base), f"base {name!r} is ready", _drawn(base), *_advice(speeds), as_json=as_json)
+        show(
+            base_view(base),
+            f"base {name!r} is ready",
+            _drawn(base),
+            *_advice(speeds),
+            *_to_check(unchecked),
+            as_json=as_json,
+        )
 
 
 @app.command("list", epilog="Example: driftgate base list --json")
@@ -117,6 +128,16 @@ def _measure(parts: Parts, artifact: str) -> dict[Precision, float]:
     bundle = parts.artifacts.fetch(artifact)
     engine = Engine(bundle, slots=2, lanes=1, provider=parts.settings.provider)
     return measure_speeds(engine, offered_precisions(engine))
+
+
+def _to_check(unchecked: Sequence[str]) -> list[str]:
+    """What an import under a known name leaves to do."""
+    if not unchecked:
+        return []
+    return [
+        f"checked on the graph before, and served in fp32 until they are checked again: {', '.join(unchecked)}; "
+        "see driftgate model precision, and restart the servers"
+    ]
 
 
 def _advice(speeds: Mapping[Precision, float]) -> list[str]:

@@ -41,6 +41,11 @@ class Answers:
         pairs = zip(self.predicted, self.rows, strict=True)
         return np.array([label == row.label for label, row in pairs], np.bool_)
 
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Whether the adapter's weights left a number; the server refuses to answer otherwise."""
+        return np.isfinite(self.scored.probabilities).all(axis=1)
+
     def on(self, rows: Sequence[Row]) -> "Answers":
         """The answers to some of the rows."""
         place = {row: i for i, row in enumerate(self.rows)}
@@ -186,14 +191,17 @@ def check_precisions(
 
 
 def compare_with_fp32(answers: Mapping[Precision, Answers]) -> dict[Precision, PrecisionCheck]:
-    """Count, for each precision but fp32, the rows that it alone answers wrongly, and that it alone answers rightly."""
+    """Count, for each precision but fp32, the rows that it alone answers wrongly, and that it alone answers rightly.
+
+    An answer that overflowed is lost, in whichever precision: it would spoil others of its batch.
+    """
     plain = answers["fp32"].correct
     return {
         precision: PrecisionCheck(
             precision,
             rows=len(plain),
-            lost=int(np.sum(plain & ~found.correct)),
-            gained=int(np.sum(~plain & found.correct)),
+            lost=int(np.sum(plain & ~found.correct | ~found.usable)),
+            gained=int(np.sum(~plain & found.correct & found.usable)),
         )
         for precision, found in answers.items()
         if precision != "fp32"

@@ -213,7 +213,7 @@ class Batcher:
         self._callers.note(ask.caller)
         with self._changed:
             waiting = self._waiting
-            self._check_room(ask.model)
+            self._check_room(ask.model, request_tokens=sum(job.length_tokens for job in jobs))
             self._alone = 0 if self._running or len(waiting) else self._alone + 1
             waiting.add(jobs)
             self._queue_tokens.set(waiting.tokens)
@@ -223,12 +223,12 @@ class Batcher:
         if inline:
             self._plan_inline()
 
-    def _check_room(self, model: str) -> None:
+    def _check_room(self, model: str, *, request_tokens: int = 0) -> None:
         """Called under the lock. Raises Busy."""
         waiting = self._waiting
-        if not len(waiting) or waiting.has_room(model):
+        if not len(waiting) or waiting.has_room(model, request_tokens=request_tokens):
             return
-        before = waiting.tokens_before(model)
+        before = waiting.tokens_before(model, request_tokens=request_tokens) or waiting.tokens
         wait_s = max(1, round(before / (self._tokens_per_s * self._engine.lanes)))
         raise Busy(
             f"{before} tokens wait already and the queue holds {waiting.limit_tokens}; try again in about {wait_s} s",
@@ -319,14 +319,19 @@ class Batcher:
                 self._end(batch)
 
     def _attempt(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
-        """Where a batch fails its rows run one by one, so that only the bad one fails."""
+        """Where a batch fails, or one answer spoils the others, its rows run one by one: only the bad one fails."""
         try:
-            return self._run(batch, lane)
+            outcomes = self._run(batch, lane)
         except Exception as error:  # it must reach the callers; whoever runs batches goes on
             _log.error("batch_failed", rows=len(batch), exc_info=error)
             if len(batch) == 1:
                 return [error]
-            return [outcome for job in batch for outcome in self._attempt([job], lane)]
+        else:
+            # In int8 all rows of a batch share the scale of an activation: one that overflows takes the others along.
+            spoilt = batch[0].precision != "fp32" and any(isinstance(outcome, BadAnswer) for outcome in outcomes)
+            if len(batch) == 1 or not spoilt:
+                return outcomes
+        return [outcome for job in batch for outcome in self._attempt([job], lane)]
 
     def _run(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
         began = time.perf_counter()

@@ -1,7 +1,6 @@
 """POST /v1/feedback: acknowledged only once it is durable."""
 
 import asyncio
-import time
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -50,7 +49,9 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
     body = parse_body(FeedbackBody, await read_body(request, parts.settings.max_body_bytes))
     if body.label is None and body.correct is None:
         raise BadInput("say the right 'label', or whether the answer was 'correct'", where="/label")
-    feedback_id, is_new, model = await asyncio.to_thread(_store, parts, body)
+    model, version = parse_prediction_id(body.prediction_id)
+    await asyncio.to_thread(_check_version, parts, model, version)
+    feedback_id, is_new = await asyncio.to_thread(_add, parts, await _as_new(parts, body, model, version))
     if is_new:
         verdict = "label" if body.label is not None else ("right" if body.correct else "wrong")
         parts.metrics.feedback.labels(model=model, verdict=verdict).inc()
@@ -59,31 +60,23 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
     return {"id": feedback_id, "status": "accepted"}
 
 
-def _is_stored(parts: Parts, prediction_id: str) -> bool:
-    """Whether the prediction is in the store. One of a moment ago may still be on its way from another server."""
-    give_up_at = made_at(prediction_id.rpartition(":")[2]) + _ON_ITS_WAY
-    while True:
-        with parts.database.read() as session:
-            if get_prediction(session, prediction_id) is not None:
-                return True
-        if parts.clock() >= give_up_at:
-            return False
-        time.sleep(_LOOK_EVERY_S)  # in a thread; another process decides when
-
-
-def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
-    model, version = parse_prediction_id(body.prediction_id)
+def _check_version(parts: Parts, model: str, version: int) -> None:
+    """Raises NotFound."""
     with parts.database.read() as session:
         get_version(session, model, version)
+
+
+async def _as_new(parts: Parts, body: FeedbackBody, model: str, version: int) -> NewFeedback:
+    """Raises BadInput where the text is neither known here nor sent along."""
     pending = parts.recorder.pending(body.prediction_id)
-    recorded = pending is not None or _is_stored(parts, body.prediction_id)
+    recorded = pending is not None or await _is_stored(parts, body.prediction_id)
     if not recorded and body.input is None:
         raise BadInput(
             f"prediction {body.prediction_id} was not recorded, so its text is not known here; "
             "send the text along as 'input'",
             where="/input",
         )
-    new = NewFeedback(
+    return NewFeedback(
         prediction_id=body.prediction_id,
         model=model,
         version=version,
@@ -94,6 +87,27 @@ def _store(parts: Parts, body: FeedbackBody) -> tuple[str, bool, str]:
         by=body.by,
         origin=body.origin,
     )
+
+
+async def _is_stored(parts: Parts, prediction_id: str) -> bool:
+    """Whether the prediction is in the store. One of a moment ago may still be on its way from another server.
+
+    The time in an id is what its sender says: an id of the future is not waited for any longer than one of now. No
+    thread is held meanwhile, as there are few, and recordings and promotions need them too.
+    """
+    give_up_at = min(made_at(prediction_id.rpartition(":")[2]), parts.clock()) + _ON_ITS_WAY
+    while not await asyncio.to_thread(_find, parts, prediction_id):
+        if parts.clock() >= give_up_at:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)  # another process decides when
+    return True
+
+
+def _find(parts: Parts, prediction_id: str) -> bool:
+    with parts.database.read() as session:
+        return get_prediction(session, prediction_id) is not None
+
+
+def _add(parts: Parts, new: NewFeedback) -> tuple[str, bool]:
     with parts.database.write() as session:
-        feedback_id, is_new = add_feedback(session, new, now=parts.clock())
-    return feedback_id, is_new, model
+        return add_feedback(session, new, now=parts.clock())

@@ -20,6 +20,7 @@ from server.metrics import ServerMetrics, new_registry
 from server.oip.grpc_service import start_grpc
 from server.parts import Parts
 from server.recording import Recorder
+from server.request_heads import BoundedHeads
 from server.routing import Router
 from server.security import KeyRing
 from store.artifacts import open_artifacts
@@ -88,6 +89,7 @@ def server_config(parts: Parts) -> uvicorn.Config:
     drain_s = max(1, int(parts.settings.drain_timeout_s))
     return uvicorn.Config(
         create_app(parts),
+        http=BoundedHeads,
         log_config=None,
         access_log=False,
         proxy_headers=False,  # nothing here looks at the caller's address

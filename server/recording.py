@@ -18,6 +18,8 @@ from store.logs import get_log
 from store.predictions import NewPrediction, add_predictions
 
 WRITE_ROWS = 1000
+BUFFER_LETTERS = 64 * 2**20
+"""Of the texts that wait to be written: rows alone would bound no memory, as a text may be as long as a request."""
 _GATHER_S = 0.05
 """What comes within so long of the first row is written with it: a transaction costs as much as many rows."""
 _RETRY_S = 0.5
@@ -63,6 +65,8 @@ class Recorder:
         self._metrics = metrics
         self._buffer: deque[NewPrediction] = deque()
         self._by_id: dict[str, NewPrediction] = {}
+        self._letters = 0
+        """Of the texts in the buffer."""
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -71,10 +75,11 @@ class Recorder:
 
     def offer(self, row: NewPrediction) -> bool:
         """Hand over a row without ever waiting; False, and a count, when the buffer is full."""
-        if len(self._buffer) >= self._buffer_rows:
+        if len(self._buffer) >= self._buffer_rows or self._letters + len(row.input) > BUFFER_LETTERS:
             self._metrics.dropped.labels(reason="store_down" if self._store_down else "buffer_full").inc()
             return False
         self._buffer.append(row)
+        self._letters += len(row.input)
         self._by_id[row.id] = row
         self._filled.set()
         self._emptied.clear()
@@ -105,6 +110,7 @@ class Recorder:
             self._metrics.recorded.inc(len(rows))
             for row in rows:
                 self._buffer.popleft()
+                self._letters -= len(row.input)
                 del self._by_id[row.id]
             if not self._buffer:
                 self._filled.clear()

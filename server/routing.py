@@ -76,6 +76,8 @@ class Router:
         """When the revision of a model could not be served, on the event loop's clock."""
         self._followed: set[str] = set()
         """Models of which a deployment was loaded: they answer, whatever is wrong with a newer one."""
+        self._came_later: set[str] = set()
+        """Models that were not there when the store was first read."""
         self._store_complaint: str | None = None
         self._seen_changes: tuple[int, int] | None = None
         self._looked = False
@@ -83,13 +85,14 @@ class Router:
 
     @property
     def ready(self) -> bool:
-        """Whether the store was read once, every engine runs, and every model that has a version answers.
+        """Whether the store was read once, every engine runs, and every model that was there then answers.
 
-        A model whose newest deployment cannot be loaded answers with the one before: that is no reason to take this
-        server, and all its other models, out of service. `complaints` tells of it. A server that is about to end is
+        A model whose newest deployment cannot be loaded answers with the one before, and one that is new and cannot
+        be loaded never answered: that is no reason to take this server, and all its other models, out of service.
+        `complaints` tells of it. A server that is about to end is
         not ready, so that balancers send nothing new.
         """
-        served = not (self._complaints.keys() - self._followed)
+        served = not (self._complaints.keys() - self._followed - self._came_later)
         return self._looked and self._fleet.alive and served and not self._draining
 
     @property
@@ -136,7 +139,10 @@ class Router:
         known = self._targets.get((model, number))
         if known is not None:
             return known
-        return await asyncio.to_thread(self._resolve, model, number)
+        found = await asyncio.to_thread(self._resolve, model, number)
+        if self._routes.get(model) is route:  # else what was found may not be so any more
+            self._targets[model, number] = found
+        return found
 
     async def load(self, target: Target) -> int:
         """The slot of the target's adapter, leased, after making it resident. Raises NoFreeSlot.
@@ -186,21 +192,23 @@ class Router:
             self._store_complaint = None
             if found is None:
                 return
+            changes, current = found
             changed = False
-            for route in found:
-                known = self._routes.get(route.model)
-                if known is None or known.revision != route.revision or self._try_again(route):
+            for route in current:
+                if self._is_due(route):
                     await self._follow(route)
                     changed = True
             if changed:
                 self._pin(self._routes.values())
             self._looked = True
+            self._seen_changes = changes  # only now: whoever is cancelled before leaves the rest to the next look
 
-    def _try_again(self, route: Route) -> bool:
-        if route.model not in self._complaints:
-            return False
+    def _is_due(self, route: Route) -> bool:
         failed_at = self._failed_at.get((route.model, route.revision))
-        return failed_at is None or asyncio.get_running_loop().time() - failed_at >= _LOOK_AGAIN_S
+        if failed_at is not None and asyncio.get_running_loop().time() - failed_at < _LOOK_AGAIN_S:
+            return False
+        known = self._routes.get(route.model)
+        return known is None or known.revision != route.revision or route.model in self._complaints
 
     async def _follow(self, route: Route) -> None:
         wanted = [n for n in (route.production, route.candidate, route.previous) if n is not None]
@@ -212,10 +220,20 @@ class Router:
                 # On the first look there may be more models than slots; those that find none free load when asked.
                 if target.served.version != route.previous and (self._looked or target.bank.stats().free):
                     await asyncio.to_thread(self._fleet.load, target.runtime, target.key)
-        except DriftgateError as error:
-            if self._complaints.get(route.model) != str(error):
-                _log.error("deployment_not_served", model=route.model, revision=route.revision, detail=str(error))
-            self._complaints[route.model] = str(error)
+        except Exception as error:  # one model's trouble, a full disk's or the runtime's too, must not end the others
+            complaint = str(error) if isinstance(error, DriftgateError) else f"{type(error).__name__}: {error}"
+            if self._complaints.get(route.model) != complaint:
+                trace = None if isinstance(error, DriftgateError) else error
+                _log.error(
+                    "deployment_not_served",
+                    model=route.model,
+                    revision=route.revision,
+                    detail=complaint,
+                    exc_info=trace,
+                )
+            self._complaints[route.model] = complaint
+            if self._looked and route.model not in self._routes:
+                self._came_later.add(route.model)
             self._failed_at = {key: at for key, at in self._failed_at.items() if key[0] != route.model}
             self._failed_at[route.model, route.revision] = asyncio.get_running_loop().time()
             known = self._routes.get(route.model)
@@ -256,15 +274,14 @@ class Router:
         pinned = [target for key, target in self._targets.items() if key in wanted]
         self._fleet.pin([(target.runtime, target.key) for target in pinned])
 
-    def _read_routes(self) -> list[Route] | None:
-        """All deployments; None if none changed since they were read last, and none waits to be tried again."""
+    def _read_routes(self) -> tuple[tuple[int, int], list[Route]] | None:
+        """All deployments, and how many changes led to them; None if none changed since they were followed, and none
+        waits to be tried again."""
         with self._database.read() as session:
             changes = deployment_changes(session)
             if changes == self._seen_changes and not self._complaints:
                 return None
-            found = routes(session)
-        self._seen_changes = changes
-        return found
+            return changes, routes(session)
 
     def _resolve(self, model: str, number: int) -> Target:
         """Looks into the store, always: what was known of a version may have changed with the deployment."""
@@ -272,9 +289,7 @@ class Router:
             served = served_version(session, model, number)
         runtime, precision = self._fleet.open(served)
         metrics = VersionMetrics(self._metrics, served.model, served.version, served.labels)
-        found = Target(served, runtime, precision, metrics)
-        self._targets[(model, number)] = found
-        return found
+        return Target(served, runtime, precision, metrics)
 
 
 async def _release_soon(target: Target) -> None:

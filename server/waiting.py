@@ -22,6 +22,9 @@ PLAN_AHEAD_ROWS = 512
 PLAN_AHEAD_BATCHES = 6
 """It chooses from those that would fill so many batches, of which one request can fill one: enough to find rows of
 similar length, and no more, because whoever rides along passes those that came before."""
+LARGE_TOKENS = 512
+"""Before a small request a larger one counts as so much, or as its longest text: their texts take turns, so that the
+rest of it is not served before."""
 MOST_TIMES_LIMIT = 16
 """All models together hold at most so many times what one may; this bounds memory, not waiting."""
 _WEIGHTS = {1: 16.0, 2: 4.0, 3: 1.0}
@@ -52,6 +55,24 @@ class WaitingRow(Hashable, Protocol):
 
 
 R = TypeVar("R", bound=WaitingRow)
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What waits of one request."""
+
+    tokens: int
+    longest: int
+    """Tokens of its longest text, of those that have left as well."""
+
+    @property
+    def ahead(self) -> int:
+        """Tokens that are served before a small newcomer."""
+        return min(self.tokens, max(LARGE_TOKENS, self.longest))
+
+
+_NOTHING = _Held(0, 0)
 
 
 @dataclass(slots=True)
@@ -65,6 +86,8 @@ class _Flow(Generic[R]):
     """Virtual time among its requests: tokens that a request has had which waited all the time."""
     requests: dict[Hashable, int] = field(default_factory=dict)
     """Waiting rows of each request that has any."""
+    rows: int = 0
+    """Waiting rows in all."""
     turns: list[tuple[float, int, R]] = field(default_factory=list)
     """A heap: when each row's turn comes, in virtual time. Rows that left are still in it."""
 
@@ -77,8 +100,12 @@ class Waiting(Generic[R]):
         self.tokens = 0
         self._rows: OrderedDict[R, None] = OrderedDict()
         self._flows: dict[tuple[str, int], _Flow[R]] = {}
+        self._of_request: dict[Hashable, _Held] = {}
         self._by_model: dict[str, int] = {}
         """Waiting tokens."""
+        self._ahead = 0
+        """Waiting tokens that are served before a small newcomer; see _Held.ahead."""
+        self._ahead_by_model: dict[str, int] = {}
         self._debts: dict[tuple[str, int], float] = {}
         """What flows had had that have no rows now, as long as it is more than others have had."""
         self._now = 0.0
@@ -92,17 +119,21 @@ class Waiting(Generic[R]):
     def oldest(self) -> R | None:
         return next(iter(self._rows), None)
 
-    def tokens_before(self, model: str) -> int:
+    def tokens_before(self, model: str, *, request_tokens: int = 0) -> int:
         """Tokens that are served before a new request of `model`: its own, and as many of every other model's."""
-        return min(self.tokens, self._by_model.get(model, 0) * len(self._by_model))
+        large = request_tokens > LARGE_TOKENS
+        of_model = (self._by_model if large else self._ahead_by_model).get(model, 0)
+        return min(self.tokens if large else self._ahead, of_model * len(self._by_model))
 
-    def has_room(self, model: str) -> bool:
+    def has_room(self, model: str, *, request_tokens: int = 0) -> bool:
         """Whether a request of `model` may join. What other models hold makes nobody's queue full.
 
-        Its own size does not matter: a full queue that still took large requests would in time hold nothing else.
+        One large request does not fill the queue for small ones, and large ones wait until there is room for all of
+        one: more of them at once would each take longer than anybody waits. Else the size does not matter: a full
+        queue that still took large requests would in time hold nothing else.
         """
-        within = self.tokens <= MOST_TIMES_LIMIT * self.limit_tokens
-        return within and self.tokens_before(model) <= self.limit_tokens
+        within = self._ahead <= MOST_TIMES_LIMIT * self.limit_tokens
+        return within and self.tokens_before(model, request_tokens=request_tokens) <= self.limit_tokens
 
     def add(self, rows: Iterable[R]) -> None:
         """Add the rows of one request, which are all of one model and priority."""
@@ -112,6 +143,7 @@ class Waiting(Generic[R]):
             if flow is None:
                 flow = self._flow(row.model, row.priority)
             flow.requests[row.request] = flow.requests.get(row.request, 0) + 1
+            flow.rows += 1
             heapq.heappush(flow.turns, (flow.now + before, next(self._arrivals), row))
             before += row.length_tokens
             self._rows[row] = None
@@ -124,11 +156,15 @@ class Waiting(Generic[R]):
             del self._rows[row]
             flow = self._flows[row.model, row.priority]
             flow.requests[row.request] -= 1
+            flow.rows -= 1
             if not flow.requests[row.request]:
                 del flow.requests[row.request]
             if not flow.requests:
                 del self._flows[row.model, row.priority]
                 self._debts[row.model, row.priority] = flow.served
+            elif len(flow.turns) > 2 * flow.rows + PLAN_AHEAD_ROWS:  # most of them have left
+                flow.turns = [turn for turn in flow.turns if turn[2] in self._rows]
+                heapq.heapify(flow.turns)
             self._count(row, -1)
         return found
 
@@ -185,9 +221,21 @@ class Waiting(Generic[R]):
 
     def _count(self, row: R, sign: int) -> None:
         tokens = sign * row.length_tokens
+        before = self._of_request.get(row.request, _NOTHING)
+        after = _Held(before.tokens + tokens, max(before.longest, row.length_tokens))
+        ahead = after.ahead - before.ahead
         self.tokens += tokens
-        left = self._by_model.get(row.model, 0) + tokens
-        if left:
-            self._by_model[row.model] = left
+        self._ahead += ahead
+        if after.tokens:
+            self._of_request[row.request] = after
         else:
-            del self._by_model[row.model]
+            del self._of_request[row.request]
+        _change(self._by_model, row.model, tokens)
+        _change(self._ahead_by_model, row.model, ahead)
+
+
+def _change(tokens: dict[K, int], key: K, by: int) -> None:
+    """What has nothing is not kept."""
+    tokens[key] = tokens.get(key, 0) + by
+    if not tokens[key]:
+        del tokens[key]

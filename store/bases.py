@@ -7,21 +7,26 @@ from store.errors import Conflict, unknown
 from store.records import Base
 
 
-def add_base(session: Session, base: Base) -> None:
-    """Register a base. Its spec says what it is: the same one under the same name again is fine, and how it is exported
-    and what was measured anew replace what was there before. Another spec is a Conflict."""
+def add_base(session: Session, base: Base) -> bool:
+    """Register a base; whether its graph replaces another one.
+
+    Its spec says what it is: the same one under the same name again is fine, and how it is exported and what was
+    measured anew replace what was there before. Another spec is a Conflict.
+    """
     known = session.get(Base, base.name)
     if known is None:
         session.add(base)
-    elif known.spec != base.spec:
+        return False
+    if known.spec != base.spec:
         raise Conflict(
             f"base {base.name!r} exists already, imported from {known.source!r} with other settings or weights; "
             "bases do not change: choose another --name"
         )
-    else:
-        known.artifact = base.artifact
-        if base.speeds:
-            known.speeds = base.speeds
+    replaced = known.artifact != base.artifact
+    known.artifact = base.artifact
+    if base.speeds:
+        known.speeds = base.speeds
+    return replaced
 
 
 def get_base(session: Session, name: str) -> Base:

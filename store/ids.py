@@ -18,8 +18,12 @@ def new_id(now: datetime) -> str:
 
 
 def made_at(identifier: str) -> datetime:
-    """When an id of `new_id` was made, to the millisecond."""
-    return _EPOCH + timedelta(milliseconds=int(identifier, 16) >> 80)
+    """When an id of `new_id` was made, to the millisecond; the end of time for what says a later year than 9999."""
+    milliseconds = int(identifier, 16) >> 80
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def random_bytes(count: int) -> bytes:

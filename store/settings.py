@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from store.errors import BadInput
 
+MOST_INPUTS = 65_536
+
 Provider = Literal["auto", "cpu", "openvino"]
 
 PrecisionAsked = Literal["auto", "fp32", "bf16", "int8"]
@@ -49,7 +51,7 @@ class Settings(BaseSettings):
     )
     drain_timeout_s: float = Field(10.0, ge=0, description="How long a stopping server waits for its work")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body")
-    max_inputs: int = Field(1024, ge=1, description="Texts in one request")
+    max_inputs: int = Field(1024, ge=1, le=MOST_INPUTS, description="Texts in one request")
     deployment_poll_s: float = Field(0.25, gt=0, le=1.0, description="How often deployments are looked up")
 
     # Recording

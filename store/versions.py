@@ -299,6 +299,22 @@ def keep_precision_checks(
     tell(session, model, "precision_checked", reason, by=by, now=now, version=number)
 
 
+def forget_precision_checks(session: Session, base: str, *, reason: str, by: str, now: datetime) -> list[str]:
+    """Forget what was found of the versions on `base`, as `model:version`: a check holds for the graph it was made on.
+
+    Deployed versions get a new revision, so that servers look again, and serve them in fp32.
+    """
+    on_base = select(Version).join(Adapter, Adapter.id == Version.adapter).where(Adapter.base == base)
+    checked = [version for version in session.scalars(on_base) if version.evaluation.get("precision")]
+    for version in checked:
+        version.evaluation = {key: value for key, value in version.evaluation.items() if key != "precision"}
+        deployment = get_deployment(session, version.model)
+        if version.number in (deployment.production, deployment.candidate, deployment.previous):
+            _change(session, deployment, None, now=now)
+        tell(session, version.model, "precision_checked", reason, by=by, now=now, version=version.number)
+    return [f"{version.model}:{version.number}" for version in checked]
+
+
 def _settled(production: int, *, previous: int | None) -> dict[str, Any]:
     """The columns of a deployment without a rollout."""
     return {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.oip import inference_pb2 as pb
-from server.oip.meaning import infer_request, refuse_shared_memory
+from server.oip.meaning import infer_request, refuse_many, refuse_shared_memory
 from server.oip.messages import (
     AnswerTensor,
     IndexEntry,
@@ -15,7 +15,7 @@ from server.oip.messages import (
     ServerMetadata,
     TensorMetadata,
 )
-from server.oip.tensors import encode, utf8
+from server.oip.tensors import encode, refuse_many_texts, utf8
 from store.errors import BadInput, Malformed
 
 
@@ -23,6 +23,7 @@ def decode_request(message: pb.ModelInferRequest) -> InferRequest:
     """Raises Malformed, BadInput."""
     if len(message.id) > 200:
         raise BadInput(f"id: at most 200 characters, got {len(message.id)}")
+    refuse_many(inputs=len(message.inputs), outputs=len(message.outputs))
     outputs = [(output.name, _plain(output.parameters)) for output in message.outputs]
     return infer_request(_inputs(message), outputs, _plain(message.parameters))
 
@@ -85,16 +86,15 @@ def _inputs(message: pb.ModelInferRequest) -> list[InputTensor]:
         refuse_shared_memory(tensor.parameters, where)
         if raw and tensor.HasField("contents"):
             raise Malformed(f"{where}: either 'contents' or 'raw_input_contents', not both")
-        data = (
-            raw[i]
-            if raw
-            else [utf8(element, where=where, element=j) for j, element in enumerate(tensor.contents.bytes_contents)]
-        )
+        texts = tensor.contents.bytes_contents
+        refuse_many_texts(len(texts), where=where)
+        data = raw[i] if raw else [utf8(element, where=where, element=j) for j, element in enumerate(texts)]
         inputs.append(InputTensor(tensor.name, tensor.datatype, tuple(tensor.shape), data))
     return inputs
 
 
 def _plain(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
+    refuse_many(parameters=len(parameters))
     found: dict[str, Any] = {}
     for name, value in parameters.items():
         choice = value.WhichOneof("parameter_choice")

@@ -8,6 +8,8 @@ from server.oip.messages import OUTPUTS, InferRequest, InputTensor, OutputName, 
 from server.oip.tensors import decode_strings
 from store.errors import BadInput, NotFound
 
+MOST_TENSORS = 64
+"""Inputs, outputs, and parameters of each: no model here has so many, and looking at a million takes seconds."""
 _LARGEST = 2**64 - 1
 
 _ALL = {binary: tuple(RequestedOutput(name, binary) for name in OUTPUTS) for binary in (False, True)}
@@ -29,6 +31,13 @@ def infer_request(
         timeout_s=timeout_us / 1e6 if timeout_us else None,
         priority=_whole(parameters, "priority", "parameters"),
     )
+
+
+def refuse_many(**counts: int) -> None:
+    """By what is counted. Raises BadInput, before anybody looks at each of them."""
+    for name, count in counts.items():
+        if count > MOST_TENSORS:
+            raise BadInput(f"{name}: at most {MOST_TENSORS}, got {count}")
 
 
 def version_number(model: str, version: str) -> int | None:

@@ -11,7 +11,7 @@ import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.bodies import parse_body
-from server.oip.meaning import infer_request, refuse_shared_memory
+from server.oip.meaning import infer_request, refuse_many, refuse_shared_memory
 from server.oip.messages import InferAnswer, InferRequest, InputTensor
 from server.oip.tensors import encode
 from store.errors import BadInput, Malformed
@@ -94,6 +94,7 @@ def decode_request(body: bytes, json_length: str | None) -> tuple[InferRequest, 
     """The request and the id to echo. json_length: LENGTH_HEADER as it came. Raises Malformed, BadInput."""
     head, tail = _split(body, json_length)
     parsed = _parse(head)
+    refuse_many(inputs=len(parsed.inputs), outputs=len(parsed.outputs or ()))
     inputs = _inputs(parsed.inputs, tail, json_length is not None)
     outputs = [(output.name, output.parameters) for output in parsed.outputs or ()]
     return infer_request(inputs, outputs, parsed.parameters), parsed.id

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from store.errors import Malformed
+from store.errors import BadInput, Malformed
+from store.settings import MOST_INPUTS
 
 _LENGTH = struct.Struct("<I")
 
@@ -26,7 +27,8 @@ def encode(data: NDArray[np.float32] | Iterable[str]) -> bytes:
 
 
 def decode_strings(raw: bytes, *, count: int, where: str) -> list[str]:
-    """The `count` texts in `raw`. Raises Malformed that names the element and the size it should have had."""
+    """The `count` texts in `raw`. Raises BadInput; Malformed that names the element and the size it should have had."""
+    refuse_many_texts(count, where=where)
     texts, at, size = [], 0, len(raw)
     for i in range(count):
         if at + 4 > size:
@@ -43,6 +45,12 @@ def decode_strings(raw: bytes, *, count: int, where: str) -> list[str]:
     if at != size:
         raise Malformed(f"{where}: {count} elements end at byte {at}, {size} bytes came; {size - at} belong to none")
     return texts
+
+
+def refuse_many_texts(count: int, *, where: str) -> None:
+    """Raises BadInput, before a million empty ones are decoded."""
+    if count > MOST_INPUTS:
+        raise BadInput(f"{where}: {count} elements, no request may have more than {MOST_INPUTS}; send several requests")
 
 
 def utf8(raw: bytes, *, where: str, element: int) -> str:

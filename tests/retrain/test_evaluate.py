@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from cli.demo.tickets import World, tickets
 from engine.adapter import read_adapter
-from engine.engine import Engine
+from engine.engine import Engine, Scored
 from engine.precision import checks_to_json, judge
 from retrain.dataset import Row
 from retrain.evaluate import (
     REFERENCE_MIN_ROWS,
+    Answers,
     Serving,
     check_precisions,
     choose_reference,
+    compare_with_fp32,
     evaluate,
     hold_out,
     rows_to_check,
@@ -169,6 +171,21 @@ def test_an_evaluation_checks_every_held_out_row_and_scores_the_reference_as_it_
     assert lax["accuracy"] == strict["accuracy"] == 1.0, "the gate compares in fp32"
     assert rounded.accuracy < 1.0
     assert rounded.rows == plain.rows == ROWS // 2
+
+
+def test_an_answer_that_overflows_is_lost_in_every_precision() -> None:
+    rows = (Row("a", "no"), Row("b", "yes"), Row("c", "no"))
+
+    def answers(*shares: tuple[float, float]) -> Answers:
+        ones = np.ones(3, np.int64)
+        probabilities = np.array(shares, np.float32)
+        return Answers(("no", "yes"), rows, Scored(probabilities, np.zeros((3, 2), np.float32), ones, ones))
+
+    nan = float("nan")
+    plain = answers((nan, nan), (0.9, 0.1), (0.9, 0.1))
+    rounded = answers((nan, nan), (0.1, 0.9), (nan, nan))
+    check = compare_with_fp32({"fp32": plain, "int8": rounded})["int8"]
+    assert (check.rows, check.lost, check.gained) == (3, 2, 1)
 
 
 def test_a_text_checks_once_and_not_where_it_trained() -> None:

@@ -73,7 +73,8 @@ class Bench:
         self.ran_in.append(threading.current_thread().name)
         if self.fail_on in self.batches[-1]:
             raise RuntimeError("out of memory")
-        return self._engine.run(rows, slots, lane=lane)
+        known = precision if precision in self._engine.precisions else "fp32"
+        return self._engine.run(rows, slots, precision=known, lane=lane)
 
     def submit(
         self, name: str, *lengths: int, model: str = "tickets", precision="fp32", priority: int = 0, caller=None
@@ -263,6 +264,33 @@ def test_a_row_whose_answer_overflows_is_refused_alone(engine, tiny, make_adapte
             await bench.batcher.submit(ask, lambda: bench.released.update(["bad"]))
 
     bench_test(engine, body)
+
+
+def test_in_int8_an_adapter_that_overflows_spoils_no_other_answer(tiny, make_adapter):
+    """The rows of a batch share the scale of each activation, so that one infinite value makes all of them NaN."""
+    engine = Engine(tiny.bundle, slots=3, lanes=1, precisions=("fp32", "int8"))
+    for name, adapter in (("good", make_adapter(tiny, seed=8)), ("bad", make_adapter(tiny, seed=9))):
+        packed = read_adapter(adapter, tiny.spec)
+        if name == "bad":
+            for array in packed.arrays:
+                packed.arrays[array][:] = 1e30
+        engine.bank.load(name, packed)
+    good, bad = engine.bank.lease("good"), engine.bank.lease("bad")
+
+    async def body(bench):
+        first = await started(bench)
+        asks = [Ask([row(6)], slot, CLASSES, "tickets", "int8") for slot in (good, bad, good)]
+        tasks = [asyncio.create_task(bench.batcher.submit(ask, lambda: None)) for ask in asks]
+        await asyncio.sleep(0)
+        bench.gate.set()
+        await first
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    bench, (one, spoiling, other) = bench_test(engine, body)
+    assert bench.batches[1] == [6, 6, 6], "they had been one batch"
+    assert isinstance(spoiling, BadAnswer)
+    for answer in (one, other):
+        assert np.isfinite(answer[0].probabilities).all()
 
 
 def test_rows_of_different_precisions_never_share_a_batch(engine):

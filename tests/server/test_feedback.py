@@ -61,6 +61,16 @@ def test_an_answer_that_was_not_recorded_needs_its_text(server):
     assert texts[NEVER_RECORDED] == "what I wrote"
 
 
+@pytest.mark.parametrize("made", ["e0", "ff"])  # the years 9766 and 10889
+def test_ids_of_the_far_future_hold_nothing_up(server, made):
+    said = {"prediction_id": f"tickets:1:{made}" + "0" * 30, "label": "refund", "input": "what I wrote"}
+    answers = all_at_once([lambda n=n: server.post("/v1/feedback", {**said, "comment": str(n)}) for n in range(12)])
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    recorded = server.metric("driftgate_predictions_recorded_total")
+    server.predict()
+    until(lambda: server.metric("driftgate_predictions_recorded_total") == recorded + 1)
+
+
 def test_feedback_on_an_answer_that_still_waits_to_be_written_is_taken(start: Start, monkeypatch):
     server = start()
     written = threading.Event()

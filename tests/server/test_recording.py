@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 import uuid
 
 import pytest
@@ -100,6 +101,24 @@ def test_predictions_go_on_while_the_store_is_down_and_what_is_lost_is_counted(s
     )
     assert dropped == 4
     assert server.predict().json()["predictions"][0]["recorded"] is True
+
+
+def test_what_waits_to_be_written_is_bounded_in_letters_as_well_as_in_rows(start: Start, monkeypatch):
+    monkeypatch.setattr("server.recording.BUFFER_LETTERS", 50)
+    server = start()
+    written = threading.Event()
+    write = server.parts.recorder._write
+
+    def slow_write(rows):
+        assert written.wait(30)
+        write(rows)
+
+    monkeypatch.setattr(server.parts.recorder, "_write", slow_write)  # a store that takes its time
+    recorded = [server.predict("a text of 24 letters 123").json()["predictions"][0]["recorded"] for _ in range(3)]
+    assert recorded == [True, True, False]
+    assert server.metric("driftgate_predictions_dropped_total", reason="buffer_full") == 1
+    written.set()
+    until(lambda: server.predict("a text of 24 letters 123").json()["predictions"][0]["recorded"])
 
 
 def test_what_cannot_be_written_in_time_is_counted_when_the_server_stops(start: Start, monkeypatch):

@@ -1,13 +1,17 @@
+import asyncio
 import shutil
+import threading
 from dataclasses import replace
 
 import pytest
 
 from engine.base import spec_from_json
+from server.process import open_parts
 from store.artifacts import open_artifacts
 from store.bases import get_base
 from store.clock import utc_now
 from store.records import Base
+from store.settings import load_settings
 from store.versions import archive_version, keep_precision_checks, promote, register_version, set_unloaded
 from tests.server.conftest import LABELS, Start
 from tests.server.problems import problem
@@ -63,6 +67,67 @@ def test_a_first_deployment_that_cannot_be_loaded_concerns_its_model_alone(start
     problem(server.predict(model="orders"), 503, "production version of 'orders' is not loaded", "labels.json")
     assert server.get("/readyz").status_code == 200
     assert server.predict().status_code == 200
+
+
+def test_a_new_model_that_cannot_be_loaded_takes_no_server_out_of_service(start: Start, own_artifacts, adapters):
+    server = start(artifacts_url=str(own_artifacts))
+    (own_artifacts / adapters[1].adapter_artifact / "labels.json").unlink()
+    with server.database.write() as session:  # as `adapter import --promote` does it
+        number = register_version(session, replace(adapters[1], model="orders"), by="t", now=utc_now())
+        promote(session, "orders", number, by="t", reason="go", now=utc_now())
+    until(lambda: "orders" in server.get("/readyz").json()["problems"])
+    assert server.get("/readyz").status_code == 200
+    assert server.predict().status_code == 200
+
+
+def test_what_goes_wrong_with_one_deployment_ends_nothing_else(start: Start, monkeypatch):
+    server = start()
+    until(lambda: server.get("/readyz").status_code == 200)
+    load = server.parts.fleet.load
+
+    def full_disk(*of, **how):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(server.parts.fleet, "load", full_disk)  # no disk here can be filled up
+    server.promote(2)
+    problems = until(lambda: server.get("/readyz").json()["problems"])
+    assert "No space left on device" in problems["tickets"]
+    answer = server.predict()
+    assert answer.json().get("version") == 1, answer.text
+    monkeypatch.setattr(server.parts.fleet, "load", load)
+    until(lambda: server.predict().json()["version"] == 2)
+
+
+def test_a_look_that_is_cancelled_leaves_its_work_to_the_next_one(tmp_path, tiny, stocked_home, monkeypatch):
+    """As when the caller of gRPC's RepositoryModelLoad gives up."""
+    home = tmp_path / "home"
+    shutil.copytree(stocked_home, home)
+    settings = load_settings(home=home, artifacts_url=str(tiny.bundle.parents[1]), slots=4)
+
+    async def follow() -> int | None:
+        async with open_parts(settings) as parts:
+            await parts.router.refresh()
+            with parts.database.write() as session:
+                promote(session, "tickets", 2, by="t", reason="go", now=utc_now())
+            loading, gate, load = threading.Event(), threading.Event(), parts.fleet.load
+
+            def slow_load(*of, **how):
+                loading.set()
+                assert gate.wait(30)
+                load(*of, **how)
+
+            monkeypatch.setattr(parts.fleet, "load", slow_load)
+            look = asyncio.create_task(parts.router.refresh())
+            await asyncio.to_thread(loading.wait, 30)
+            look.cancel()
+            gate.set()
+            with pytest.raises(asyncio.CancelledError):
+                await look
+            assert parts.router.route("tickets").production == 1
+            await parts.router.refresh()
+            return parts.router.route("tickets").production
+
+    assert asyncio.run(follow()) == 2
 
 
 def test_an_archived_version_is_served_no_more(start: Start):

@@ -8,7 +8,14 @@ from hypothesis.strategies import integers, lists, sampled_from, tuples
 
 from engine.packing import RunCost
 from engine.precision import Precision
-from server.waiting import MOST_TIMES_LIMIT, PLAN_AHEAD_BATCHES, Waiting, priority_class
+from server.waiting import (
+    LARGE_TOKENS,
+    MOST_TIMES_LIMIT,
+    PLAN_AHEAD_BATCHES,
+    PLAN_AHEAD_ROWS,
+    Waiting,
+    priority_class,
+)
 
 COST = RunCost(overhead_tokens=8.0, tokens_per_s=1000.0)
 COSTS: dict[Precision, RunCost] = {"fp32": COST, "int8": COST}
@@ -143,6 +150,32 @@ def test_who_may_join_depends_on_what_waits_alone(lengths: list[int], limit: int
         if waiting.has_room("tickets"):
             waiting.add([Row(length)])
     assert waiting.tokens <= limit + 128
+
+
+def test_a_large_request_fills_the_queue_for_large_ones_only() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=1000)
+    large = object()
+    waiting.add(Row(100, request=large) for _ in range(1000))
+    assert waiting.has_room("tickets"), "its texts take turns with those of others"
+    assert waiting.has_room("orders")
+    assert waiting.tokens_before("tickets") == LARGE_TOKENS
+    assert not waiting.has_room("tickets", request_tokens=LARGE_TOKENS + 1)
+    assert waiting.has_room("orders", request_tokens=LARGE_TOKENS + 1)
+    add_each(waiting, (Row(100) for _ in range(5)))
+    assert not waiting.has_room("tickets"), "small ones fill it up as ever"
+
+
+def test_rows_that_gave_up_are_not_kept_until_their_turn_would_have_come() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
+    add_each(waiting, (Row(10) for _ in range(3)))
+    for _ in range(20):
+        impatient = object()
+        rows = [Row(128, request=impatient) for _ in range(1000)]
+        waiting.add(rows)
+        waiting.remove(rows)
+    (flow,) = waiting._flows.values()
+    assert len(flow.turns) <= 2 * 3 + PLAN_AHEAD_ROWS
+    assert len(take(waiting)) == 3
 
 
 def test_however_many_models_ask_the_queue_is_bounded() -> None:

@@ -8,6 +8,7 @@ from store.versions import (
     NewVersion,
     archive_version,
     check_name,
+    forget_precision_checks,
     get_deployment,
     get_version,
     keep_precision_checks,
@@ -263,6 +264,25 @@ def test_a_precision_check_joins_the_evaluation_and_a_deployed_version_gets_a_ne
         assert served_version(session, "tickets", 3).precision_checks == {}
         told = [(e.kind, e.version, e.message) for e in history(session, "tickets")]
     assert told[1:] == [("precision_checked", n, "int8 passed") for n in (1, 1, 2)]
+
+
+def test_another_graph_of_a_base_forgets_what_was_checked_on_the_one_before(tickets):
+    put(tickets, 1)
+    checks = {"int8": {"rows": 700, "lost": 0, "gained": 0}}
+    for number in (1, 2):
+        with tickets.write() as session:
+            keep_precision_checks(session, "tickets", number, checks, reason="int8 passed", by="ann", now=NOW)
+    revision = state(tickets)[2]
+    with tickets.write() as session:
+        assert not add_base(session, base()), "it is the same graph"
+        assert add_base(session, base(artifact="bases/another"))
+        forgotten = forget_precision_checks(session, "minilm", reason="new graph", by="ann", now=NOW)
+    assert forgotten == ["tickets:1", "tickets:2"]
+    assert state(tickets)[2] == revision + 1, "servers look again"
+    with tickets.read() as session:
+        served = served_version(session, "tickets", 1)
+        assert (served.base_artifact, served.precision_checks) == ("bases/another", {})
+        assert [e.message for e in history(session, "tickets")][-2:] == ["new graph"] * 2
 
 
 def test_a_base_keeps_the_speeds_that_were_measured_last(tickets):

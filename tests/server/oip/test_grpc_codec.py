@@ -42,6 +42,22 @@ def test_noise_that_is_a_message_is_understood_or_refused(noise):
         grpc_codec.decode_request(message)
 
 
+def test_more_than_any_model_has_is_refused_before_it_is_looked_at():
+    tensors = [Input(name="text")] * 100_000
+    with pytest.raises(BadInput, match="inputs: at most 64, got 100000"):
+        grpc_codec.decode_request(pb.ModelInferRequest(inputs=tensors))
+    asked = [pb.ModelInferRequest.InferRequestedOutputTensor(name="label")] * 65
+    with pytest.raises(BadInput, match="outputs: at most 64, got 65"):
+        grpc_codec.decode_request(raw("a", outputs=asked))
+    message = raw("a")
+    for i in range(65):
+        message.parameters[str(i)].bool_param = True
+    with pytest.raises(BadInput, match="parameters: at most 64, got 65"):
+        grpc_codec.decode_request(message)
+    with pytest.raises(BadInput, match="no request may have more than 65536"):
+        grpc_codec.decode_request(typed(*[""] * 65_537))
+
+
 def test_parameters_come_in_every_type():
     message = raw("a")
     message.parameters["timeout"].uint64_param = 2_000_000

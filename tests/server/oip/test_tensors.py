@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.oip.tensors import decode_strings, encode
-from store.errors import Malformed
+from store.errors import BadInput, Malformed
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20)
 
@@ -12,6 +12,11 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20)
 @given(texts=TEXTS)
 def test_what_is_encoded_is_decoded_again(texts):
     assert decode_strings(encode(texts), count=len(texts), where="inputs/text") == texts
+
+
+def test_a_million_empty_texts_are_refused_by_their_number():
+    with pytest.raises(BadInput, match="1000000 elements, no request may have more than 65536"):
+        decode_strings(bytes(4_000_000), count=1_000_000, where="inputs/text")
 
 
 @given(texts=TEXTS, cut=st.integers(0, 2**16), count=st.integers(0, 25))

@@ -1,0 +1,58 @@
+"""Heads of any size and of no end, sent over a real socket."""
+
+import pytest
+
+from server.request_heads import MOST_HEAD_BYTES
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+END = b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("line", [b"a: b\r\n", b"a" * 1000, b"a: " + b"b" * 1000])
+def test_a_head_without_end_is_refused(server, line):
+    answer = b""
+    with server.connect() as connection:
+        connection.sendall(HEALTH)
+        try:
+            for _ in range(100 * MOST_HEAD_BYTES // len(line)):
+                connection.sendall(line)
+        except OSError:  # it has heard enough
+            pass
+        try:
+            answer = connection.recv(65536)
+        except ConnectionResetError:  # what we sent after its answer was on its way
+            return
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
+
+
+def test_a_large_head_within_the_bound_is_answered(server):
+    filler = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(50))
+    assert server.raw(HEALTH + filler + END).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_is_too_large_says_so(server):
+    filler = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(MOST_HEAD_BYTES // 1000))
+    answer = server.raw(HEALTH + filler)
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"may have 65536 bytes" in answer
+
+
+def test_bodies_are_not_counted_as_heads_and_requests_may_follow_each_other(server):
+    body = b'{"inputs": ["' + b"parcel " * 12_000 + b'"], "truncate": true}'
+    post = b"POST /v1/models/tickets/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert len(body) > MOST_HEAD_BYTES
+    answers = server.raw((post + body) * 3 + HEALTH + END)
+    assert answers.count(b"HTTP/1.1 200 ") == 4
+
+
+def test_a_head_that_does_not_come_in_time_ends_the_connection(start, monkeypatch):
+    monkeypatch.setattr("server.request_heads.HEAD_TIMEOUT_S", 0.2)
+    server = start()
+    assert server.raw(HEALTH).startswith(b"HTTP/1.1 408 ")
+    assert server.raw(b"") == b"", "nobody said anything"
+    with server.connect() as connection:  # the second request of a connection
+        connection.sendall(HEALTH + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /hea")
+        rest = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b"HTTP/1.1 408 " in rest
