@@ -44,7 +44,8 @@ class Answers:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Whether the adapter's weights left a number; the server refuses to answer otherwise."""
-        return np.isfinite(self.scored.probabilities).all(axis=1)
+        finite = np.isfinite(self.scored.probabilities)
+        return np.asarray(finite.all(axis=1), np.bool_)
 
     def on(self, rows: Sequence[Row]) -> "Answers":
         """The answers to some of the rows."""

@@ -72,15 +72,18 @@ async def answer_texts(
     try:
         with Within(limit_s):
             target = parts.router.resident(model, version) or await parts.router.target(model, version)
-            target.runtime.batcher.refuse_if_full(model)
+            batcher = target.runtime.batcher
+            batcher.refuse_if_full(model, at_least_tokens=len(texts))
             rows = await _encode(parts, target, texts, truncate=truncate)
+            if len(rows) > 1:  # before it takes another's slot
+                batcher.refuse_if_full(model, at_least_tokens=sum(row.length_tokens for row in rows))
             slot = target.bank.lease(target.key)
             if slot is None:
                 slot = await parts.router.load(target)
             else:
                 target.runtime.hits.inc()
             ask = Ask(rows, slot, len(target.served.labels), model, target.precision, priority, caller)
-            results = await target.runtime.batcher.submit(ask, target.release)
+            results = await batcher.submit(ask, target.release)
     except TimeoutError:
         raise DeadlinePassed(f"no answer within {limit_s:g} s; the request was given up") from None
     latency_s = time.perf_counter() - began

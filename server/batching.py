@@ -173,10 +173,10 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def refuse_if_full(self, model: str) -> None:
-        """Raises Busy if a request of `model` would not be taken: before any work is put into it."""
+    def refuse_if_full(self, model: str, *, at_least_tokens: int) -> None:
+        """Raises Busy if a request of `model` would not be taken: before any more work is put into it."""
         with self._changed:
-            self._check_room(model)
+            self._check_room(model, request_tokens=at_least_tokens)
 
     async def submit(self, ask: Ask, release: Callable[[], None]) -> list[RowResult]:
         """Results in the order of `ask.rows`; a caller that is cancelled frees its place.
@@ -223,7 +223,7 @@ class Batcher:
         if inline:
             self._plan_inline()
 
-    def _check_room(self, model: str, *, request_tokens: int = 0) -> None:
+    def _check_room(self, model: str, *, request_tokens: int) -> None:
         """Called under the lock. Raises Busy."""
         waiting = self._waiting
         if not len(waiting) or waiting.has_room(model, request_tokens=request_tokens):
@@ -319,7 +319,7 @@ class Batcher:
                 self._end(batch)
 
     def _attempt(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
-        """Where a batch fails, or one answer spoils the others, its rows run one by one: only the bad one fails."""
+        """Where a batch fails, or one answer spoils the others, its rows run apart: only the bad one fails."""
         try:
             outcomes = self._run(batch, lane)
         except Exception as error:  # it must reach the callers; whoever runs batches goes on
@@ -331,7 +331,18 @@ class Batcher:
             spoilt = batch[0].precision != "fp32" and any(isinstance(outcome, BadAnswer) for outcome in outcomes)
             if len(batch) == 1 or not spoilt:
                 return outcomes
-        return [outcome for job in batch for outcome in self._attempt([job], lane)]
+        return self._apart(batch, lane)
+
+    def _apart(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
+        """Each adapter's rows by themselves; where there is one adapter, each row."""
+        by_slot: dict[int, list[int]] = {}
+        for i, job in enumerate(batch):
+            by_slot.setdefault(job.request.ask.slot, []).append(i)
+        parts = list(by_slot.values()) if len(by_slot) > 1 else [[i] for i in range(len(batch))]
+        found: dict[int, RowResult | Exception] = {}
+        for rows in parts:
+            found.update(zip(rows, self._attempt([batch[i] for i in rows], lane), strict=True))
+        return [found[i] for i in range(len(batch))]
 
     def _run(self, batch: Sequence[_Job], lane: int) -> list[RowResult | Exception]:
         began = time.perf_counter()

@@ -203,6 +203,10 @@ class Router:
             self._looked = True
             self._seen_changes = changes  # only now: whoever is cancelled before leaves the rest to the next look
 
+    def try_again(self, model: str) -> None:
+        """Do not wait before the next look at this model: somebody says that it is mended."""
+        self._failed_at = {key: at for key, at in self._failed_at.items() if key[0] != model}
+
     def _is_due(self, route: Route) -> bool:
         failed_at = self._failed_at.get((route.model, route.revision))
         if failed_at is not None and asyncio.get_running_loop().time() - failed_at < _LOOK_AGAIN_S:
@@ -234,7 +238,7 @@ class Router:
             self._complaints[route.model] = complaint
             if self._looked and route.model not in self._routes:
                 self._came_later.add(route.model)
-            self._failed_at = {key: at for key, at in self._failed_at.items() if key[0] != route.model}
+            self.try_again(route.model)  # forgets earlier revisions
             self._failed_at[route.model, route.revision] = asyncio.get_running_loop().time()
             known = self._routes.get(route.model)
             if known is None or known.unloaded:

@@ -132,7 +132,8 @@ class Waiting(Generic[R]):
         one: more of them at once would each take longer than anybody waits. Else the size does not matter: a full
         queue that still took large requests would in time hold nothing else.
         """
-        within = self._ahead <= MOST_TIMES_LIMIT * self.limit_tokens
+        held = self.tokens if request_tokens > LARGE_TOKENS else self._ahead
+        within = held <= MOST_TIMES_LIMIT * self.limit_tokens
         return within and self.tokens_before(model, request_tokens=request_tokens) <= self.limit_tokens
 
     def add(self, rows: Iterable[R]) -> None:

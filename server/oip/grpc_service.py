@@ -150,7 +150,7 @@ class _Service:
                     model=request.model_name,
                     version=version_number(request.model_name, request.model_version),
                     request_id=request_id,
-                    caller=context.peer(),
+                    caller=None,  # many share one channel
                 )
                 outcome.version = str(answer.version)
                 return grpc_codec.encode_answer(answer, request)

@@ -46,6 +46,7 @@ async def _switch(parts: Parts, model: str, *, unloaded: bool) -> None:
             set_unloaded(session, model, unloaded, by="model repository", now=parts.clock())
 
     await asyncio.to_thread(write)
+    parts.router.try_again(model)
     await parts.router.refresh()
 
 

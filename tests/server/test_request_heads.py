@@ -37,6 +37,24 @@ def test_a_head_that_is_too_large_says_so(server):
     assert b"may have 65536 bytes" in answer
 
 
+def test_a_whole_head_that_is_too_large_is_refused_even_if_it_comes_at_once(server):
+    filler = b"".join(b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(100))
+    assert server.raw(HEALTH + filler + END).startswith(b"HTTP/1.1 431 ")
+    body = b'{"inputs": ["parcel"]}'
+    post = b"POST /v1/models/tickets/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+    assert server.raw(post + filler + b"\r\n" + body).startswith(b"HTTP/1.1 431 ")
+
+
+def test_trailers_are_passed_over_and_end_some_time(server):
+    chunked = HEALTH + b"Transfer-Encoding: chunked\r\n"
+    trailers = b"0\r\na: b\r\nc: d\r\n\r\n"
+    assert server.raw(chunked + b"Connection: close\r\n\r\n" + trailers).startswith(b"HTTP/1.1 200 ")
+    with server.connect() as connection:
+        connection.sendall(chunked + b"\r\n0\r\n")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(b"a: b\r\n" * 10_000_000)
+
+
 def test_bodies_are_not_counted_as_heads_and_requests_may_follow_each_other(server):
     body = b'{"inputs": ["' + b"parcel " * 12_000 + b'"], "truncate": true}'
     post = b"POST /v1/models/tickets/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)

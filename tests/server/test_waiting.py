@@ -187,6 +187,17 @@ def test_however_many_models_ask_the_queue_is_bounded() -> None:
     assert waiting.tokens <= MOST_TIMES_LIMIT * 100 + 100
 
 
+def test_however_many_models_ask_much_the_queue_is_bounded() -> None:
+    waiting: Waiting[Row] = Waiting(limit_tokens=1000)
+    models = 0
+    while waiting.has_room(f"model {models}", request_tokens=10_000):
+        large = object()
+        waiting.add(Row(100, f"model {models}", request=large) for _ in range(100))
+        models += 1
+    assert waiting.tokens <= MOST_TIMES_LIMIT * 1000 + 10_000
+    assert waiting.has_room("small"), "small ones are served beside them"
+
+
 def test_a_request_of_one_text_does_not_wait_behind_one_of_a_thousand() -> None:
     waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
     large = object()
