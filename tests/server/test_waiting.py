@@ -155,7 +155,7 @@ def test_who_may_join_depends_on_what_waits_alone(lengths: list[int], limit: int
 def test_a_large_request_fills_the_queue_for_large_ones_only() -> None:
     waiting: Waiting[Row] = Waiting(limit_tokens=1000)
     large = object()
-    waiting.add(Row(100, request=large) for _ in range(1000))
+    waiting.add(Row(100, request=large) for _ in range(100))
     assert waiting.has_room("tickets"), "its texts take turns with those of others"
     assert waiting.has_room("orders")
     assert waiting.tokens_before("tickets") == LARGE_TOKENS
