@@ -21,7 +21,7 @@ _ONE_READ = 2**18
 class BoundedHeads(HttpToolsProtocol):
     """One connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self._in_head = True
         self._refused = False

@@ -23,6 +23,7 @@ from store.artifacts import ArtifactStore
 from store.bases import add_base
 from store.clock import utc_now
 from store.database import Database, open_database
+from store.predictions import NewPrediction
 from store.settings import Settings, load_settings
 from store.versions import NewVersion, promote, register_version
 from tests.conftest import ImportedBase, MakeAdapter
@@ -117,6 +118,19 @@ class Server:
 
 
 Start = Callable[..., Server]
+
+
+def hold_writes(server: Server, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A store that takes its time: what is recorded is written once the event is set."""
+    written = threading.Event()
+    write = server.parts.recorder._write
+
+    def slow_write(rows: list[NewPrediction]) -> None:
+        assert written.wait(30)
+        write(rows)
+
+    monkeypatch.setattr(server.parts.recorder, "_write", slow_write)
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 import json
-import threading
 
 import pytest
 
 from store.feedback import count_feedback, labelled_rows
-from tests.server.conftest import TEXT, Start
+from tests.server.conftest import TEXT, Start, hold_writes
 from tests.server.problems import problem
 from tests.threads import all_at_once
 from tests.waiting import until
@@ -73,14 +72,7 @@ def test_ids_of_the_far_future_hold_nothing_up(server, made):
 
 def test_feedback_on_an_answer_that_still_waits_to_be_written_is_taken(start: Start, monkeypatch):
     server = start()
-    written = threading.Event()
-    write = server.parts.recorder._write
-
-    def slow_write(rows):
-        assert written.wait(30)
-        write(rows)
-
-    monkeypatch.setattr(server.parts.recorder, "_write", slow_write)  # a store that takes its time
+    written = hold_writes(server, monkeypatch)
     answer = server.predict().json()["predictions"][0]
     assert server.post("/v1/feedback", {"prediction_id": answer["id"], "label": "refund"}).status_code == 201
     written.set()

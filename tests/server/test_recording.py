@@ -1,5 +1,4 @@
 import sqlite3
-import threading
 import uuid
 
 import pytest
@@ -11,7 +10,7 @@ from server.recording import decide_recording, lottery
 from store.database import open_database, sqlite_path
 from store.predictions import count_predictions, count_unlabelled_audit
 from store.settings import load_settings
-from tests.server.conftest import Start, stock
+from tests.server.conftest import Start, hold_writes, stock
 from tests.server.problems import problem
 from tests.store import postgres
 from tests.waiting import until
@@ -106,14 +105,7 @@ def test_predictions_go_on_while_the_store_is_down_and_what_is_lost_is_counted(s
 def test_what_waits_to_be_written_is_bounded_in_letters_as_well_as_in_rows(start: Start, monkeypatch):
     monkeypatch.setattr("server.recording.BUFFER_LETTERS", 50)
     server = start()
-    written = threading.Event()
-    write = server.parts.recorder._write
-
-    def slow_write(rows):
-        assert written.wait(30)
-        write(rows)
-
-    monkeypatch.setattr(server.parts.recorder, "_write", slow_write)  # a store that takes its time
+    written = hold_writes(server, monkeypatch)
     recorded = [server.predict("a text of 24 letters 123").json()["predictions"][0]["recorded"] for _ in range(3)]
     assert recorded == [True, True, False]
     assert server.metric("driftgate_predictions_dropped_total", reason="buffer_full") == 1
