@@ -1,6 +1,6 @@
 """uvicorn's HTTP with bounds on a request's head: how large it may be, and how long it may take to come.
 
-What follows the head is bounded where it is read (`server/bodies.py`); the parser takes heads of any size, for ever.
+The parser takes heads and trailers of any size, for ever. Bodies are bounded where they are read (`server/bodies.py`).
 """
 
 import asyncio

@@ -374,7 +374,7 @@ def test_another_caller_takes_the_event_loop_from_the_one_that_was_alone(engine)
     assert all(name.startswith("lane-") for name in bench.ran_in[-2:])
 
 
-def test_whoever_asks_of_another_base_is_another_caller():
+def test_one_other_request_and_the_last_caller_is_not_the_only_one_any_more():
     callers = Callers()
     for _ in range(ALONE_AFTER + 1):
         callers.note("a")
