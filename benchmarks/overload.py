@@ -111,9 +111,11 @@ def _report(
     tell(figure_line("refused with 429", 100 * statuses[429] / asked if asked else 0.0, "%"))
     tell(figure_line("the load's own lateness, p99", [1000 * result.lag_s for result in storm], "ms"))
     others = {status: count for status, count in statuses.items() if status not in (200, 429)}
-    lost = sum(result.wrong + result.failures + result.unsent for result in [*calm, *storm])
+    wrong, unanswered, unsent = (
+        sum(getattr(result, kind) for result in [*calm, *storm]) for kind in ("wrong", "failures", "unsent")
+    )
     tell(f"other statuses: {sum(others.values())} {others or ''}".rstrip())
-    tell(f"wrong, without an answer or not sent, at capacity and in overload: {lost}")
+    tell(f"at capacity and in overload: {wrong} wrong, {unanswered} without an answer, {unsent} not sent")
     tell(claim_line("claim 8: p99 of the accepted to p99 at capacity", ratios(p99_storm, p99_calm), at_most(2.0)))
     tell(claim_line("claim 8: goodput to capacity", ratios(goodput, capacity), at_least(0.90)))
     tell(figure_line("resident memory before the first overload", memory[0][0] / 2**20, "MiB"))

@@ -13,7 +13,7 @@ from cli.load.texts import TEXTS, read_texts
 from cli.output import AsJson, say, show, table
 from cli.parts import settings_of
 from cli.progress import progress_bar
-from store.errors import BadInput
+from cli.svg import write_picture
 from store.settings import Settings
 
 _MOST_CLIENTS = 4096
@@ -60,7 +60,7 @@ def bench(
     with progress_bar() as progress:
         levels = list(measure_levels(target.address, requests, counts, seconds=seconds, progress=progress))
     if picture:
-        _write(picture, latency_picture(levels, title=f"{name} at {target.address}"))
+        write_picture(picture, latency_picture(levels, title=f"{name} at {target.address}"))
         say(f"drawn: {picture}")
     columns = ("clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "errors")
     rows = [
@@ -91,10 +91,3 @@ def _own_url(settings: Settings) -> str:
     """Of the server that the settings describe; one that is bound to all addresses is asked by loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # nothing is bound here
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, "utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}", where="picture") from None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from cli.backtest_command import backtest
 from cli.extras import require_extra
 from cli.group import command_group
 from cli.model_commands import ModelName
@@ -16,6 +17,9 @@ from store.versions import get_deployment
 from store.views import check_view
 
 app = command_group()
+app.command("backtest", epilog="Example: driftgate drift backtest tickets --file may.csv --mix robots.csv --share 0.2")(
+    backtest
+)
 
 
 @app.command("check", epilog="Example: driftgate drift check tickets --window 1000 --json")

@@ -52,22 +52,24 @@ class Signals:
 
 def signals_of(reference: Reference, window: Window) -> Signals:
     """Columns of a reference and a window, both with at least one row."""
-    before, after = _halved(reference.sketches), window.sketches
-    axes = principal_axes(np.concatenate([before, after]), EMBEDDING_COORDINATES)
+    pooled = np.concatenate([_halved(reference.sketches), window.sketches])
+    # One product for both: of two, BLAS may take different kernels, and equal rows would differ in their last bit.
+    coordinates = pooled @ principal_axes(pooled, EMBEDDING_COORDINATES)
+    before, after = coordinates[: reference.rows], coordinates[reference.rows :]
     return Signals(
         labels=reference.labels,
         reference=_columns(
             reference.length_tokens,
             reference.unknown_tokens,
             _halved(reference.probabilities).max(axis=1),
-            before @ axes,
+            before,
             reference.probabilities.argmax(axis=1),
         ),
         current=_columns(
             window.length_tokens,
             window.unknown_tokens,
             window.probabilities.max(axis=1),
-            after @ axes,
+            after,
             window.predicted,
         ),
     )

@@ -1,25 +1,18 @@
 """Latency against load as a self-contained SVG: two lines on a logarithmic scale, readable in light and in dark."""
 
 from collections.abc import Sequence
-from html import escape
 from math import ceil, floor, isfinite, log10
 
 from cli.load.level import Level
+from cli.svg import opening, text
 
 _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 64, 78, 86
 _STYLE = """
- svg { color-scheme: light dark; background: #ffffff;
-       font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
- .paper { fill: #ffffff } .ink { fill: #1d2733 } .soft { fill: #64707d }
- .grid { stroke: #e4e8ec } .axis { stroke: #9aa5b1 }
  .band { fill: #2f6fde; opacity: .10 } .p50 { stroke: #2f6fde } .p99 { stroke: #d1491f }
  .dot50 { fill: #2f6fde } .dot99 { fill: #d1491f } .line { fill: none; stroke-width: 2.5; stroke-linejoin: round }
  .dot50, .dot99 { stroke: #ffffff; stroke-width: 1.5 }
  @media (prefers-color-scheme: dark) {
-  svg { background: #12171d }
-  .paper { fill: #12171d } .ink { fill: #e7ecf1 } .soft { fill: #98a4b0 }
-  .grid { stroke: #27303a } .axis { stroke: #55606c }
   .band { fill: #6ea2ff; opacity: .14 } .p50 { stroke: #6ea2ff } .p99 { stroke: #ff8a5c }
   .dot50 { fill: #6ea2ff } .dot99 { fill: #ff8a5c } .dot50, .dot99 { stroke: #12171d }
  }
@@ -34,13 +27,9 @@ def latency_picture(levels: Sequence[Level], *, title: str) -> str:
     p50 = [(x, _y(1000 * level.p50_s, low, high)) for x, level in zip(xs, shown, strict=True)]
     p99 = [(x, _y(1000 * level.p99_s, low, high)) for x, level in zip(xs, shown, strict=True)]
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" role="img">',
-        f"<title>Latency against load: {escape(title)}</title>",
-        f"<style>{_STYLE}</style>",
-        f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>',
-        _text(_LEFT, 32, "Latency against load", "ink", size=18, weight=600),
-        _text(_LEFT, 52, title, "soft", size=13),
+        *opening(_WIDTH, _HEIGHT, title=f"Latency against load: {title}", style=_STYLE),
+        text(_LEFT, 32, "Latency against load", "ink", size=18, weight=600),
+        text(_LEFT, 52, title, "soft", size=13),
         *_horizontal_grid(low, high),
         *_bottom_axis(xs, shown),
     ]
@@ -57,7 +46,7 @@ def latency_picture(levels: Sequence[Level], *, title: str) -> str:
                 )
         parts += _end_labels(p50[-1], p99[-1])
     else:
-        parts.append(_text(_WIDTH / 2, _HEIGHT / 2, "nothing was answered", "soft", anchor="middle"))
+        parts.append(text(_WIDTH / 2, _HEIGHT / 2, "nothing was answered", "soft", anchor="middle"))
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -69,10 +58,10 @@ def _horizontal_grid(low: int, high: int) -> list[str]:
             if ms <= 10.0**high:
                 y = _y(ms, low, high)
                 parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-                parts.append(_text(_LEFT - 10, y + 4, _ms(ms), "soft", anchor="end"))
+                parts.append(text(_LEFT - 10, y + 4, _ms(ms), "soft", anchor="end"))
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     turned = f'transform="rotate(-90 22 {middle})"'
-    return [*parts, _text(22, middle, "latency, ms (log scale)", "ink", anchor="middle", more=turned)]
+    return [*parts, text(22, middle, "latency, ms (log scale)", "ink", anchor="middle", more=turned)]
 
 
 def _bottom_axis(xs: Sequence[float], levels: Sequence[Level]) -> list[str]:
@@ -80,18 +69,18 @@ def _bottom_axis(xs: Sequence[float], levels: Sequence[Level]) -> list[str]:
     parts = [f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>']
     for x, level in zip(xs, levels, strict=True):
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 5}"/>')
-        parts.append(_text(x, base + 21, str(level.clients), "ink", anchor="middle", weight=600))
-        parts.append(_text(x, base + 38, f"{level.requests_per_s:,.0f}/s", "soft", anchor="middle"))
+        parts.append(text(x, base + 21, str(level.clients), "ink", anchor="middle", weight=600))
+        parts.append(text(x, base + 38, f"{level.requests_per_s:,.0f}/s", "soft", anchor="middle"))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    return [*parts, _text(middle, base + 66, "clients at once, and requests answered a second", "ink", anchor="middle")]
+    return [*parts, text(middle, base + 66, "clients at once, and requests answered a second", "ink", anchor="middle")]
 
 
 def _end_labels(p50: tuple[float, float], p99: tuple[float, float]) -> list[str]:
     """Names of the lines at their right ends, kept apart where the lines meet."""
     y50 = max(p50[1], p99[1] + 16)
     return [
-        _text(p99[0] + 12, p99[1] + 4, "p99", "dot99", weight=600, more='style="stroke:none"'),
-        _text(p50[0] + 12, y50 + 4, "p50", "dot50", weight=600, more='style="stroke:none"'),
+        text(p99[0] + 12, p99[1] + 4, "p99", "dot99", weight=600, more='style="stroke:none"'),
+        text(p50[0] + 12, y50 + 4, "p50", "dot50", weight=600, more='style="stroke:none"'),
     ]
 
 
@@ -114,20 +103,3 @@ def _y(ms: float, low: int, high: int) -> float:
 
 def _ms(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    colour: str,
-    *,
-    anchor: str = "start",
-    size: int = 12,
-    weight: int = 400,
-    more: str = "",
-) -> str:
-    return (
-        f'<text class="{colour}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'font-weight="{weight}" {more}>{escape(text)}</text>'
-    )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from io import StringIO
 from pathlib import Path
 
 from store.errors import BadInput
@@ -51,12 +52,12 @@ def read_texts(path: Path) -> list[str]:
 
 
 def _lines(content: str) -> list[str]:
-    return content.splitlines()
+    return content.split("\n")
 
 
 def _csv(content: str) -> list[str]:
-    return [row["text"] or "" for row in csv.DictReader(content.splitlines(keepends=True))]
+    return [row["text"] or "" for row in csv.DictReader(StringIO(content, newline=""))]
 
 
 def _jsonl(content: str) -> list[str]:
-    return [str(json.loads(line)["text"]) for line in content.splitlines() if line.strip()]
+    return [str(json.loads(line)["text"]) for line in content.split("\n") if line.strip()]

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from store.checks import last_checks
 from store.clock import utc_now
 from store.database import open_database
 from store.settings import load_settings
 from tests.cli.stock import add_answers, add_imported_base
 
-WORDS = {"shipping": ["parcel", "courier", "delivery"], "refund": ["money", "charged", "card"]}
+WORDS = {
+    "shipping": ["parcel", "courier", "delivery", "truck", "driver", "address", "late", "door", "street", "box"],
+    "refund": ["money", "charged", "card", "bank", "paid", "twice", "price", "invoice", "account", "cost"],
+}
 TRAIN_KEYS = {
     "run",
     "model",
@@ -40,6 +44,10 @@ CHECK_KEYS = {
 def sentences(label, count, seed):
     rng = random.Random(seed)
     return [" ".join(rng.choices(WORDS[label], k=rng.randint(3, 9))) for _ in range(count)]
+
+
+def texts_of(data):
+    return [json.loads(line)["text"] for line in data.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +194,84 @@ def test_a_queued_run_is_worked_off(ask, driftgate, opened, data):
     result = driftgate("worker", "--once")
     assert result.exit_code == 0
     assert ask("run", "show", run)["status"] == "failed"
+
+
+BACKTEST_KEYS = {"windows", "window_rows", "alarms", "rate", "interval", "mean_delay_windows"}
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Writes texts to a file, one a line."""
+
+    def write(name, lines):
+        path = tmp_path / f"{name}.txt"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def usual(texts, data):
+    """Three hundred texts like those of the training, and none of them."""
+    known = set(texts_of(data))
+    fresh = [[t for t in sentences(label, 300, seed=4) if t not in known][:150] for label in WORDS]
+    return texts("usual", fresh[0] + fresh[1])
+
+
+def test_a_backtest_tells_false_alarms_power_and_delay(ask, driftgate, opened, texts, usual, tmp_path, monkeypatch):
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "20")
+    asked = ("drift", "backtest", "tickets", "--file", usual, "--windows", 12, "--window-size", 50)
+    calm = ask(*asked)
+    assert set(calm) >= BACKTEST_KEYS
+    assert (calm["windows"], calm["window_rows"], len(calm["verdicts"])) == (12, 50, 12)
+    assert calm["rate"] < 0.5
+    assert calm == ask(*asked), "the same seed draws the same windows"
+
+    strange = texts("strange", [f"words that nobody knew {i} " * 4 for i in range(60)])
+    picture = tmp_path / "backtest.svg"
+    found = ask(*asked, "--mix", strange, "--share", 0.6, "--picture", picture)
+    assert (found["alarms"], found["rate"], found["mean_delay_windows"]) == (12, 1.0, 2.0)
+    assert all(verdict["drifted"] for verdict in found["verdicts"])
+    assert picture.read_text().startswith("<svg")
+    said = driftgate(*asked, "--mix", strange, "--share", 0.6).stdout
+    assert "12, which is 100.0%" in said
+    assert "2.0 windows" in said
+    with opened.read() as session:
+        assert last_checks(session, "tickets") == [], "a backtest records nothing"
+
+
+def test_a_backtest_in_order_tells_the_story_window_by_window(ask, driftgate, texts, usual, monkeypatch):
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "20")
+    lines = usual.read_text().splitlines()
+    random.Random(1).shuffle(lines)
+    story = texts("story", [*lines[:100], *[f"a word that nobody knew {i}" for i in range(110)]])
+    asked = ("drift", "backtest", "tickets", "--file", story, "--in-order", "--window-size", 50)
+    found = ask(*asked)
+    assert [verdict["verdict"] for verdict in found["verdicts"]] == ["stable", "stable", "suspected", "drift"]
+    assert found["mean_delay_windows"] == 4.0
+    shown = driftgate(*asked).stdout.splitlines()
+    assert [line.split()[:2] for line in shown[-4:]] == [
+        ["1", "stable"],
+        ["2", "stable"],
+        ["3", "suspected"],
+        ["4", "drift"],
+    ]
+
+
+def test_a_backtest_leaves_out_what_the_version_knows_and_refuses_what_it_cannot_do(
+    ask, driftgate, refusal, data, usual, texts, monkeypatch
+):
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "20")
+    both = texts("both", [*usual.read_text().splitlines(), *texts_of(data)[:40]])
+    found = driftgate("drift", "backtest", "tickets", "--file", both, "--windows", 2, "--window-size", 50)
+    assert found.exit_code == 0
+    assert "40 texts trained the version or are its reference: left out" in found.stderr
+    ordinary = ("drift", "backtest", "tickets", "--file", usual)
+    assert "300 rows are too few for windows that take 400" in refusal(*ordinary, "--window-size", 400)
+    assert "below DRIFTGATE_WINDOW_MIN_ROWS=20" in refusal(*ordinary, "--window-size", 5)
+    assert "did you mean 'tickets'?" in refusal("drift", "backtest", "ticket", "--file", usual)
+    assert "cannot read" in refusal("drift", "backtest", "tickets", "--file", "nowhere.txt")
+    assert driftgate(*ordinary, "--mix", usual).exit_code == 2
+    assert driftgate(*ordinary, "--in-order", "--mix", usual, "--share", 0.1).exit_code == 2
+    assert driftgate(*ordinary, "--in-order", "--windows", 5).exit_code == 2
