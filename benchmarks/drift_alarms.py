@@ -5,7 +5,7 @@ a check states is its rate over references. Evidently's default preset judges so
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from benchmarks.public_data import OUT_OF_SCOPE, Entry, Served, featured, served
 from engine.cores import usable_cores
 from monitor.backtest import exact_interval, window_of
 from monitor.decision import DriftRules, decide_drift
-from monitor.signals import Signals, signals_of
+from monitor.signals import LABEL, Signals, signals_of
 from monitor.two_sample import measure
 from store.reference import Reference
 
@@ -112,19 +112,18 @@ def reference_of(held: Served, rows: NDArray[np.int64]) -> Reference:
 
 def drifted_columns_by_default(signals: Signals) -> int:
     """Columns that Evidently's data drift preset calls drifted, with everything left to it."""
-    import pandas as pd
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    def dataset(columns: object) -> object:
-        frame = pd.DataFrame(dict(columns))  # type: ignore[call-overload]
-        frame["predicted_label"] = frame["predicted_label"].astype(str)
-        numerical = [column for column in frame if column != "predicted_label"]
-        definition = DataDefinition(numerical_columns=numerical, categorical_columns=["predicted_label"])
-        return Dataset.from_pandas(frame, data_definition=definition)
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of its imports as well
+        import pandas as pd
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        def dataset(columns: Mapping[str, object]) -> object:
+            frame = pd.DataFrame(columns).astype({LABEL: str})
+            numerical = [column for column in frame if column != LABEL]
+            definition = DataDefinition(numerical_columns=numerical, categorical_columns=[LABEL])
+            return Dataset.from_pandas(frame, data_definition=definition)
+
         run = Report([DataDriftPreset()]).run(dataset(signals.current), dataset(signals.reference))
     return _drifted_count(run.dict()["metrics"])
 
