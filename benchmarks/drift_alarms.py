@@ -50,14 +50,16 @@ _held: dict[str, Served] = {}
 
 def main() -> None:
     parser = options("drift_alarms", __doc__)
+    parser.add_argument("--sets", default=",".join(SETS), help="with commas (default: %(default)s)")
     parser.add_argument("--windows", type=int, default=1_000, help="for each size and set (default: %(default)s)")
     parser.add_argument("--default-windows", type=int, default=20, help="of them, for Evidently's preset")
     asked = begin(parser)
-    for name in SETS:
+    names = asked.sets.split(",")
+    for name in names:
         featured(name)  # so that the processes find it
     cells = [
         Cell(name, window, reference, asked.windows, asked.default_windows)
-        for name in SETS
+        for name in names
         for reference in REFERENCES
         for window in WINDOWS
     ]
