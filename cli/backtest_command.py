@@ -13,6 +13,7 @@ from cli.load.texts import read_texts
 from cli.output import AsJson, facts, printable, say, show, table
 from cli.parts import Parts, open_parts
 from cli.progress import progress_bar, spinner
+from cli.snapshot_texts import known_groups
 from cli.svg import write_picture
 from engine.precision import Precision
 from store.bases import get_base
@@ -65,19 +66,21 @@ def backtest(
     if in_order and not (mix is None and windows is None):
         raise typer.BadParameter("takes the file as it is, without --mix and --windows", param_hint="--in-order")
     require_extra("monitor")
-    from monitor.backtest import draw_windows, summarise, windows_in_order
+    from monitor.backtest import draw_windows, require_reference_rows, summarise, windows_in_order
+    from monitor.check import rules_from
     from retrain.dataset import group_key
 
     texts, others = read_texts(file), read_texts(mix) if mix else []
     with open_parts(ctx) as parts:
         version, reference = _version_and_reference(parts, model)
+        require_reference_rows(reference, rules_from(parts.settings))
         size = window_size or parts.settings.window_rows
         if size < parts.settings.window_min_rows:
             raise BadInput(
                 f"a window of {size} rows is below DRIFTGATE_WINDOW_MIN_ROWS={parts.settings.window_min_rows}",
                 where="window_size",
             )
-        known = _known_groups(parts, version)
+        known = known_groups(parts, version)
         own, other = ([text for text in some if group_key(text) not in known] for some in (texts, others))
         left_out = len(texts) + len(others) - len(own) - len(other)
         if left_out:
@@ -124,15 +127,6 @@ def _version_and_reference(parts: Parts, model: str) -> tuple[Version, Reference
     if version.reference is None:
         raise Refused(f"version {number} of {model!r} has no reference: it was registered without validation rows")
     return version, load_reference(parts.artifacts.fetch(version.reference))
-
-
-def _known_groups(parts: Parts, version: Version) -> set[str]:
-    """Of the texts in the version's snapshot."""
-    from retrain.snapshot import load_snapshot
-
-    if version.snapshot is None:
-        return set()
-    return {row.group for row in load_snapshot(parts.database, parts.artifacts, version.snapshot)}
 
 
 def _play(

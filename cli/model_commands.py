@@ -11,8 +11,9 @@ from rich.text import Text
 from cli.data_commands import LabelColumn, TextColumn
 from cli.group import command_group
 from cli.output import AsJson, cell, facts, printable, show, table
-from cli.parts import Parts, open_parts, person
+from cli.parts import open_parts, person
 from cli.precision_check import read_check_rows, run_check, tell_checks
+from cli.snapshot_texts import known_groups
 from engine.precision import (
     PrecisionCheck,
     checks_from_json,
@@ -166,7 +167,7 @@ def precision(
             base = get_base(session, adapter.base)
         if rows is not None:
             folder = parts.artifacts.fetch(adapter.artifact)
-            trained = _trained_groups(parts, found)
+            trained = known_groups(parts, found, split="train")
             checks = run_check(parts, base.artifact, folder, rows, labels=adapter.labels, trained=trained)
             with parts.database.write() as session:
                 keep_precision_checks(
@@ -182,16 +183,6 @@ def precision(
                 found = get_version(session, model, number)
         view = _precision_view(found, base, asked=parts.settings.precision, max_loss=allowed)
         show(view, *_drawn_precisions(view), as_json=as_json)
-
-
-def _trained_groups(parts: Parts, version: Version) -> set[str]:
-    """Texts that trained the version, as far as its snapshot tells."""
-    from retrain.snapshot import load_snapshot
-
-    if version.snapshot is None:
-        return set()
-    rows = load_snapshot(parts.database, parts.artifacts, version.snapshot)
-    return {row.group for row in rows if row.split == "train"}
 
 
 def _precision_view(version: Version, base: Base, *, asked: PrecisionAsked, max_loss: float) -> dict[str, Any]:

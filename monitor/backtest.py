@@ -107,16 +107,20 @@ def window_of(rows: NDArray[np.int64], scored: "Scored") -> Window:
     )
 
 
+def require_reference_rows(reference: Reference, rules: DriftRules) -> None:
+    """Raises BadInput for a reference that no check would compare with."""
+    if reference.rows < rules.window_min_rows:
+        raise BadInput(f"the reference has {reference.rows} rows, {rules.window_min_rows} are needed")
+
+
 def judge_windows(
     reference: Reference, windows: Iterable[Window], rules: DriftRules, *, streams: bool
 ) -> Iterator[Judged]:
     """Check one window after the other, each with those before it as its past.
 
     streams: drift, once confirmed, is dealt with, so that the next window has no past: what is drawn becomes one
-    stream after the other, each as long as the monitor took. Raises BadInput for a reference that is too small.
+    stream after the other, each as long as the monitor took.
     """
-    if reference.rows < rules.window_min_rows:
-        raise BadInput(f"the reference has {reference.rows} rows, {rules.window_min_rows} are needed")
     past: deque[PastCheck] = deque(maxlen=rules.confirm_checks)
     for window in windows:
         found = measure(signals_of(reference, window))

@@ -270,6 +270,9 @@ def test_a_backtest_leaves_out_what_the_version_knows_and_refuses_what_it_cannot
     ordinary = ("drift", "backtest", "tickets", "--file", usual)
     assert "300 rows are too few for windows that take 400" in refusal(*ordinary, "--window-size", 400)
     assert "below DRIFTGATE_WINDOW_MIN_ROWS=20" in refusal(*ordinary, "--window-size", 5)
+    monkeypatch.setenv("DRIFTGATE_WINDOW_MIN_ROWS", "400")
+    before_any_scoring = refusal(*ordinary)
+    assert "rows, 400 are needed" in before_any_scoring
     assert "did you mean 'tickets'?" in refusal("drift", "backtest", "ticket", "--file", usual)
     assert "cannot read" in refusal("drift", "backtest", "tickets", "--file", "nowhere.txt")
     assert driftgate(*ordinary, "--mix", usual).exit_code == 2

@@ -11,6 +11,7 @@ from monitor.backtest import (
     draw_windows,
     exact_interval,
     judge_windows,
+    require_reference_rows,
     summarise,
     window_of,
     windows_in_order,
@@ -118,7 +119,7 @@ def test_in_order_every_row_is_in_one_window_but_for_a_rest(rows: int, size: int
 def test_a_reference_that_is_too_small_is_refused() -> None:
     reference = as_reference(draw(Source(), 50, np.random.default_rng(1)))
     with pytest.raises(BadInput, match="the reference has 50 rows, 100 are needed"):
-        list(judge_windows(reference, [], RULES, streams=True))
+        require_reference_rows(reference, RULES)
 
 
 @pytest.mark.parametrize(

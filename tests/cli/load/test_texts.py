@@ -38,3 +38,16 @@ def test_our_own_texts_are_of_mixed_lengths():
     words = sorted(len(text.split()) for text in TEXTS)
     assert words[0] <= 3
     assert words[-1] >= 70
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "one\u2028still one\ntwo"),
+        ("a.csv", "text\none\u2028still one\ntwo\n"),
+        ("a.jsonl", '{"text": "one\u2028still one"}\n{"text": "two"}\n'),
+    ],
+)
+def test_a_line_ends_where_the_format_says(tmp_path, name, content):
+    (tmp_path / name).write_text(content, "utf-8")
+    assert read_texts(tmp_path / name) == ["one\u2028still one", "two"]
