@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from engine.base import TOKENIZER_FILE, BaseSpec
 from engine.modality import EncodedRow
+from engine.words import Words, word_by_word
 from store.errors import InputTooLong
 
 
@@ -16,16 +18,22 @@ class TextModality:
         self._tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER_FILE))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._words = Words(self._tokenizer) if word_by_word(self._tokenizer) else None
         self._max_tokens = spec.max_tokens
+        self._keep_end = sum(self._tokenizer.encode("").special_tokens_mask[-1:])
+        """The closing special token, if there is one: it stays where a text is cut."""
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
 
     def encode(self, raw: Sequence[str], *, truncate: bool) -> list[EncodedRow]:
-        encodings = self._tokenizer.encode_batch_fast(list(raw))  # fast: without offsets, which nobody asks for
-        return [self._row(i, encoding, truncate) for i, encoding in enumerate(encodings)]
+        if self._words is not None:
+            ids = [self._words.encode(text) for text in raw]
+        else:
+            encodings = self._tokenizer.encode_batch_fast(list(raw))  # fast: without offsets, which nobody asks for
+            ids = [np.asarray(encoding.ids, np.int64) for encoding in encodings]
+        return [self._row(i, ids_of_row, truncate) for i, ids_of_row in enumerate(ids)]
 
-    def _row(self, index: int, encoding: Encoding, truncate: bool) -> EncodedRow:
-        ids = encoding.ids
+    def _row(self, index: int, ids: NDArray[np.int64], truncate: bool) -> EncodedRow:
         if len(ids) > self._max_tokens:
             if not truncate:
                 raise InputTooLong(
@@ -33,7 +41,6 @@ class TextModality:
                     'or send "truncate": true to have its end cut off',
                     where=f"/inputs/{index}",
                 )
-            keep_end = 1 if encoding.special_tokens_mask[-1] else 0  # the closing special token
-            ids = ids[: self._max_tokens - keep_end] + ids[len(ids) - keep_end :]
-        unknown = 0 if self._unknown_id is None else ids.count(self._unknown_id)
-        return EncodedRow(input_ids=np.asarray(ids, np.int64), unknown_tokens=unknown)
+            ids = np.concatenate((ids[: self._max_tokens - self._keep_end], ids[len(ids) - self._keep_end :]))
+        unknown = 0 if self._unknown_id is None else int(np.count_nonzero(ids == self._unknown_id))
+        return EncodedRow(input_ids=ids, unknown_tokens=unknown)

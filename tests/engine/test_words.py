@@ -1,0 +1,114 @@
+"""Words: whatever is remembered, the tokens are the tokenizer's own."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis.strategies import lists, sampled_from, text
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE, WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
+from tokenizers.processors import BertProcessing
+
+from engine.base import TOKENIZER_FILE
+from engine.words import Words, word_by_word
+
+SIGNS = " \t\n\r\x0b\x0c\x1c\x85\u00a0\u2009\u3000\x00\x7f\ufffd.,?!'_$[]\u0301\u0327\u00e5\ufb01\u03a3\u0130\u4e2d\U0001f600"
+"""White space of all kinds, control characters, marks, accents that follow a letter, letters whose lower case is odd."""
+PIECES = sampled_from(
+    [*SIGNS, "  ", "[SEP]", "[mask]", "[MASK]", "hello", "Hello", "parcels", "unbelievably", "e\u0301"]
+)
+TEXTS = lists(PIECES | text(max_size=4), max_size=30).map("".join)
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "Hello", "HELLO", "par", "##cel", "##s", "a", "A"]
+
+
+def bert_like(*, lowercase: bool, added: tuple[str, ...] = (), vocabulary: list[str] = VOCABULARY) -> Tokenizer:
+    """A tokenizer of BERT's kind, made by hand."""
+    model = WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.add_special_tokens(["[SEP]", "[MASK]"])
+    tokenizer.add_tokens([AddedToken(content, normalized=True) for content in added])
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def minilm_tokenizer(minilm_source: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(minilm_source / TOKENIZER_FILE))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def minilm_words(minilm_tokenizer: Tokenizer) -> Words:
+    return Words(minilm_tokenizer, remembered=200)
+
+
+@given(sample=TEXTS)
+def test_tokens_are_the_tokenizers(minilm_words: Words, minilm_tokenizer: Tokenizer, sample: str) -> None:
+    expected = minilm_tokenizer.encode(sample).ids
+    for _ in "new", "known":
+        assert minilm_words.encode(sample).tolist() == expected
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@given(sample=TEXTS)
+def test_with_tokens_that_were_added_in_any_case(lowercase: bool, sample: str) -> None:
+    tokenizer = bert_like(lowercase=lowercase, added=("Parcel", "o.O"))
+    assert word_by_word(tokenizer)
+    words = Words(tokenizer)
+    for text_ in (sample, f"parcel {sample} PARCELS o.o{sample}o.O"):
+        assert words.encode(text_).tolist() == tokenizer.encode(text_).ids
+
+
+def test_case_is_kept_where_the_tokenizer_keeps_it() -> None:
+    words = Words(bert_like(lowercase=False))
+    assert words.encode("hello Hello HELLO, A").tolist() == [2, 5, 6, 7, 1, 12, 3]
+
+
+def test_what_is_known_is_not_asked_again() -> None:
+    tokenizer = bert_like(lowercase=True)
+    words = Words(tokenizer)
+    before = words.encode("hello parcels!").tolist()
+    tokenizer.model = WordPiece({"[UNK]": 1}, unk_token="[UNK]")  # from now on it knows nothing
+    assert words.encode("parcels! hello").tolist() == [2, 8, 9, 10, 1, 5, 3]
+    assert before == [2, 5, 8, 9, 10, 1, 3]
+    assert words.encode("hello a").tolist() == [2, 5, 1, 3]
+
+
+def test_the_signs_of_a_known_word_may_change() -> None:
+    tokenizer = bert_like(lowercase=True)
+    words = Words(tokenizer)
+    words.encode("hello ,")
+    tokenizer.model = WordPiece({"[UNK]": 0}, unk_token="[UNK]")
+    assert words.encode("(HELLO,").tolist() == [2, 0, 5, 1, 3]
+
+
+def test_memory_is_bounded() -> None:
+    words = Words(bert_like(lowercase=True), remembered=100)
+    for i in range(1000):
+        words.encode(f"ticket{i} {i}")
+        assert len(words) <= 100
+    words.encode("x" * 100)
+    words.encode("hello " * 2000)
+    held = len(words)
+    words.encode("hello " * 2000 + "newcomer")
+    assert len(words) == held
+
+
+def test_a_long_text_is_tokenized_as_well(minilm_words: Words, minilm_tokenizer: Tokenizer) -> None:
+    sample = "Where is my parcel? " * 1000
+    assert minilm_words.encode(sample).tolist() == minilm_tokenizer.encode(sample).ids
+
+
+def test_of_other_tokenizers_nothing_is_assumed() -> None:
+    bytewise = Tokenizer(BPE())
+    bytewise.pre_tokenizer = ByteLevel()
+    assert not word_by_word(bytewise)
+    assert not word_by_word(bert_like(lowercase=True, added=("new york",)))
+    assert not word_by_word(bert_like(lowercase=True, added=("\u00e9tage",)))
