@@ -14,8 +14,11 @@ from tokenizers.processors import BertProcessing
 from engine.base import TOKENIZER_FILE
 from engine.words import Words, word_by_word
 
-SIGNS = " \t\n\r\x0b\x0c\x1c\x85\u00a0\u2009\u3000\x00\x7f\ufffd.,?!'_$[]\u0301\u0327\u00e5\ufb01\u03a3\u0130\u4e2d\U0001f600"
-"""White space of all kinds, control characters, marks, accents that follow a letter, letters whose lower case is odd."""
+SIGNS = (
+    " \t\n\r\x0b\x0c\x1c\x85\u00a0\u2009\u3000\x00\x7f\ufffd.,?!'_$[]"
+    "\u0301\u0327\u00e5\ufb01\u03a3\u0130\u4e2d\U0001f600"
+)
+"""White space of all kinds, controls, marks; accents that follow a letter, letters whose lower case is odd."""
 PIECES = sampled_from(
     [*SIGNS, "  ", "[SEP]", "[mask]", "[MASK]", "hello", "Hello", "parcels", "unbelievably", "e\u0301"]
 )
@@ -24,10 +27,13 @@ TEXTS = lists(PIECES | text(max_size=4), max_size=30).map("".join)
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "Hello", "HELLO", "par", "##cel", "##s", "a", "A"]
 
 
-def bert_like(*, lowercase: bool, added: tuple[str, ...] = (), vocabulary: list[str] = VOCABULARY) -> Tokenizer:
+def word_piece(vocabulary: dict[str, int]) -> WordPiece:
+    return WordPiece(vocabulary, unk_token="[UNK]")  # noqa: S106  # a word for what has no word
+
+
+def bert_like(*, lowercase: bool, added: tuple[str, ...] = ()) -> Tokenizer:
     """A tokenizer of BERT's kind, made by hand."""
-    model = WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]")
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(word_piece({word: i for i, word in enumerate(VOCABULARY)}))
     tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
@@ -75,7 +81,7 @@ def test_what_is_known_is_not_asked_again() -> None:
     tokenizer = bert_like(lowercase=True)
     words = Words(tokenizer)
     before = words.encode("hello parcels!").tolist()
-    tokenizer.model = WordPiece({"[UNK]": 1}, unk_token="[UNK]")  # from now on it knows nothing
+    tokenizer.model = word_piece({"[UNK]": 1})  # from now on it knows nothing
     assert words.encode("parcels! hello").tolist() == [2, 8, 9, 10, 1, 5, 3]
     assert before == [2, 5, 8, 9, 10, 1, 3]
     assert words.encode("hello a").tolist() == [2, 5, 1, 3]
@@ -85,7 +91,7 @@ def test_the_signs_of_a_known_word_may_change() -> None:
     tokenizer = bert_like(lowercase=True)
     words = Words(tokenizer)
     words.encode("hello ,")
-    tokenizer.model = WordPiece({"[UNK]": 0}, unk_token="[UNK]")
+    tokenizer.model = word_piece({"[UNK]": 0})
     assert words.encode("(HELLO,").tolist() == [2, 0, 5, 1, 3]
 
 
