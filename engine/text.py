@@ -20,20 +20,21 @@ class TextModality:
         self._tokenizer.no_truncation()
         self._words = Words(self._tokenizer) if word_by_word(self._tokenizer) else None
         self._max_tokens = spec.max_tokens
-        self._keep_end = sum(self._tokenizer.encode("").special_tokens_mask[-1:])
-        """The closing special token, if there is one: it stays where a text is cut."""
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
 
     def encode(self, raw: Sequence[str], *, truncate: bool) -> list[EncodedRow]:
-        if self._words is not None:
-            ids = [self._words.encode(text) for text in raw]
-        else:
-            encodings = self._tokenizer.encode_batch_fast(list(raw))  # fast: without offsets, which nobody asks for
-            ids = [np.asarray(encoding.ids, np.int64) for encoding in encodings]
-        return [self._row(i, ids_of_row, truncate) for i, ids_of_row in enumerate(ids)]
+        words = self._words
+        if words is not None:
+            return [self._row(i, words.encode(text), words.closing_tokens, truncate) for i, text in enumerate(raw)]
+        rows = []
+        for i, encoding in enumerate(self._tokenizer.encode_batch_fast(list(raw))):  # fast: without offsets
+            closing = 1 if len(encoding) > self._max_tokens and encoding.special_tokens_mask[-1] else 0
+            rows.append(self._row(i, np.asarray(encoding.ids, np.int64), closing, truncate))
+        return rows
 
-    def _row(self, index: int, ids: NDArray[np.int64], truncate: bool) -> EncodedRow:
+    def _row(self, index: int, ids: NDArray[np.int64], closing: int, truncate: bool) -> EncodedRow:
+        """closing: how many special tokens at the end stay where the text is cut."""
         if len(ids) > self._max_tokens:
             if not truncate:
                 raise InputTooLong(
@@ -41,6 +42,6 @@ class TextModality:
                     'or send "truncate": true to have its end cut off',
                     where=f"/inputs/{index}",
                 )
-            ids = np.concatenate((ids[: self._max_tokens - self._keep_end], ids[len(ids) - self._keep_end :]))
+            ids = np.concatenate((ids[: self._max_tokens - closing], ids[len(ids) - closing :]))
         unknown = 0 if self._unknown_id is None else int(np.count_nonzero(ids == self._unknown_id))
         return EncodedRow(input_ids=ids, unknown_tokens=unknown)

@@ -17,10 +17,10 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 REMEMBERED_WORDS = 100_000
-"""About 20 MB. When there are more all are forgotten: what is in use comes back at once."""
-_LONGEST_WORD = 40
+"""About 20 MB of English, 60 MB at most. When there are more all are forgotten: what is in use comes back at once."""
+LONGEST_WORD = 20
 """In letters; a longer one is not likely to come again."""
-_LONGEST_TEXT = 4000
+LONGEST_TEXT = 4000
 """In letters; a longer one is tokenized as a whole, which takes less memory than so many new words."""
 _PARTS = re.compile(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]")
 """Of ASCII: letters and digits stay together, every other sign is a part of its own."""
@@ -42,6 +42,8 @@ class Words:
         probe = tokenizer.encode(_PROBE)
         first = probe.special_tokens_mask.index(0)
         self._opening, self._closing = _as_bytes(probe.ids[:first]), _as_bytes(probe.ids[first + 1 :])
+        self.closing_tokens = len(probe.ids) - first - 1
+        """Special tokens at the end of every text."""
         self._lowercase = tokenizer.normalizer.lowercase
         starts = {token.content[0] for token in tokenizer.get_added_tokens_decoder().values()}
         signs = "".join(re.escape(sign) for start in sorted(starts) for sign in (start.lower(), start.upper()))
@@ -56,8 +58,9 @@ class Words:
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """[tokens], special tokens included, as the tokenizer gives them."""
-        if len(text) > _LONGEST_TEXT:
-            return np.asarray(self._tokenizer.encode(text).ids, np.int64)
+        if len(text) > LONGEST_TEXT:
+            (encoding,) = self._tokenizer.encode_batch_fast([text])  # `encode` would hold the interpreter's lock
+            return np.asarray(encoding.ids, np.int64)
         words = text.split(" ")
         known = self._tokens
         try:
@@ -74,7 +77,7 @@ class Words:
         for word, of_word in parts.items():
             learned[word] = b"".join([learned[part] if part in learned else known[part] for part in of_word])
         found = [learned[word] if word in learned else known[word] for word in words]
-        known.update((word, tokens) for word, tokens in learned.items() if len(word) <= _LONGEST_WORD)
+        known.update((word, tokens) for word, tokens in learned.items() if len(word) <= LONGEST_WORD)
         if len(known) > self._remembered:
             self._tokens = {}
         return found
@@ -104,6 +107,7 @@ def word_by_word(tokenizer: Tokenizer) -> bool:
         isinstance(tokenizer.normalizer, BertNormalizer)
         and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         and isinstance(tokenizer.model, WordPiece)
+        and tokenizer.token_to_id(tokenizer.model.unk_token) is not None
         and all(_PLAIN_TOKEN.fullmatch(token.content) for token in tokenizer.get_added_tokens_decoder().values())
         and tokenizer.encode(_PROBE).special_tokens_mask.count(0) == 1
     )

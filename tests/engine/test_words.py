@@ -1,18 +1,20 @@
 """Words: whatever is remembered, the tokens are the tokenizer's own."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis.strategies import lists, sampled_from, text
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import BPE, WordPiece
-from tokenizers.normalizers import BertNormalizer
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
-from tokenizers.processors import BertProcessing
+from tokenizers.processors import BertProcessing, TemplateProcessing
 
 from engine.base import TOKENIZER_FILE
-from engine.words import Words, word_by_word
+from engine.words import LONGEST_TEXT, LONGEST_WORD, Words, word_by_word
 
 SIGNS = (
     " \t\n\r\x0b\x0c\x1c\x85\u00a0\u2009\u3000\x00\x7f\ufffd.,?!'_$[]"
@@ -100,21 +102,65 @@ def test_memory_is_bounded() -> None:
     for i in range(1000):
         words.encode(f"ticket{i} {i}")
         assert len(words) <= 100
-    words.encode("x" * 100)
-    words.encode("hello " * 2000)
-    held = len(words)
-    words.encode("hello " * 2000 + "newcomer")
-    assert len(words) == held
 
 
-def test_a_long_text_is_tokenized_as_well(minilm_words: Words, minilm_tokenizer: Tokenizer) -> None:
-    sample = "Where is my parcel? " * 1000
+def test_what_is_not_likely_to_come_again_is_not_remembered() -> None:
+    words = Words(bert_like(lowercase=True))
+    words.encode("a" * LONGEST_WORD)
+    words.encode("a" * (LONGEST_WORD + 1))
+    assert len(words) == 1
+    words.encode("hello " * LONGEST_TEXT)
+    assert len(words) == 1
+
+
+@pytest.mark.parametrize("letters", [LONGEST_TEXT - 1, LONGEST_TEXT, LONGEST_TEXT + 1])
+def test_long_texts(minilm_words: Words, minilm_tokenizer: Tokenizer, letters: int) -> None:
+    sample = ("Where is my parcel? " * LONGEST_TEXT)[:letters]
     assert minilm_words.encode(sample).tolist() == minilm_tokenizer.encode(sample).ids
 
 
-def test_of_other_tokenizers_nothing_is_assumed() -> None:
-    bytewise = Tokenizer(BPE())
-    bytewise.pre_tokenizer = ByteLevel()
-    assert not word_by_word(bytewise)
-    assert not word_by_word(bert_like(lowercase=True, added=("new york",)))
-    assert not word_by_word(bert_like(lowercase=True, added=("\u00e9tage",)))
+def test_threads_may_share_what_is_remembered() -> None:
+    tokenizer = bert_like(lowercase=True)
+    words = Words(tokenizer, remembered=50)
+    samples = [f"hello parcel{i % 7} {i}" for i in range(400)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda sample: words.encode(sample).tolist(), samples))
+    assert found == [tokenizer.encode(sample).ids for sample in samples]
+
+
+def _bytewise(tokenizer: Tokenizer) -> None:
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+
+
+def _unnormalized(tokenizer: Tokenizer) -> None:
+    tokenizer.normalizer = Lowercase()
+
+
+def _other_model(tokenizer: Tokenizer) -> None:
+    tokenizer.model = WordLevel({"[UNK]": 0, "[CLS]": 2, "[SEP]": 3, "a": 1}, "[UNK]")
+
+
+def _twice(tokenizer: Tokenizer) -> None:
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A $A", special_tokens=[("[CLS]", 2)])
+
+
+def _without_unknown(tokenizer: Tokenizer) -> None:
+    tokenizer.model = word_piece({"hello": 0, "[CLS]": 2, "[SEP]": 3})
+
+
+def _with_a_space(tokenizer: Tokenizer) -> None:
+    tokenizer.add_tokens(["new york"])
+
+
+def _with_an_accent(tokenizer: Tokenizer) -> None:
+    tokenizer.add_tokens(["\u00e9tage"])
+
+
+@pytest.mark.parametrize(
+    "change", [_bytewise, _unnormalized, _other_model, _twice, _without_unknown, _with_a_space, _with_an_accent]
+)
+def test_of_other_tokenizers_nothing_is_assumed(change: Callable[[Tokenizer], None]) -> None:
+    tokenizer = bert_like(lowercase=True)
+    assert word_by_word(tokenizer)
+    change(tokenizer)
+    assert not word_by_word(tokenizer)
