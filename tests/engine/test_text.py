@@ -56,7 +56,7 @@ def test_truncation_is_the_tokenizers_for_every_template(
     tmp_path: Path, tiny: ImportedBase, template: str, pre_tokenizer: PreTokenizer
 ) -> None:
     vocabulary = ["[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e"]
-    tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))  # noqa: S106  # a word
     tokenizer.normalizer = BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
