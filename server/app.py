@@ -1,5 +1,7 @@
 """The ASGI application: routes over parts that were built elsewhere."""
 
+from dataclasses import dataclass
+
 from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
@@ -14,15 +16,30 @@ from server.parts import Parts, parts_of
 from server.predict import PREDICT
 from server.problems import install_problem_handlers
 from server.request_ids import RequestIds
+from server.shedding import Shedding
 
 DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, drift, promotion.
 
 `/v1` is made for people, `/v2` is the Open Inference Protocol."""
 
 
-def create_app(parts: Parts) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Surface:
+    app: ASGIApp
+    shedding: Shedding
+    """What an HTTP server asks before it hands a request to `app`."""
+
+
+def create_surface(parts: Parts) -> Surface:
     """The whole surface. Every request has an id, hot routes are answered first, and all the rest is FastAPI's."""
-    return RequestIds(HotPaths(_documented(parts), [PREDICT, *oip.HOT_ROUTES]))
+    documented = _documented(parts)
+    hot_paths = HotPaths(documented, [PREDICT, *oip.HOT_ROUTES])
+    return Surface(RequestIds(hot_paths), Shedding(parts, documented, hot_paths))
+
+
+def create_app(parts: Parts) -> ASGIApp:
+    """The surface as an ASGI application alone."""
+    return create_surface(parts).app
 
 
 def _documented(parts: Parts) -> FastAPI:

@@ -7,7 +7,7 @@ a Response.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -55,17 +55,23 @@ class HotPaths:
             self._routes.setdefault(route.ending, []).append(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path: str = scope["path"]
-            for route in self._routes.get(path.rpartition("/")[2], ()):
-                if found := route.pattern.fullmatch(path):
-                    scope["app"] = self._documented
-                    await _answer(route, Request(scope, receive, send), found.groupdict(), send)
-                    return
-        await self._app(scope, receive, send)
+        found = self.find(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        route, named = found
+        scope["app"] = self._documented
+        await _answer(route, Request(scope, receive, send), named, send)
+
+    def find(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
+        """Which hot route a POST to `path` is for, and what stands in the path's parts."""
+        for route in self._routes.get(path.rpartition("/")[2], ()):
+            if match := route.pattern.fullmatch(path):
+                return route, match.groupdict()
+        return None
 
 
-async def _answer(route: HotRoute, request: Request, named: dict[str, str], send: Send) -> None:
+async def _answer(route: HotRoute, request: Request, named: Mapping[str, str], send: Send) -> None:
     bug: Exception | None = None
     try:
         allow(request, route.needs_scope)

@@ -9,12 +9,14 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 import uvloop
 
 from engine.cores import usable_cores
-from server.app import create_app
+from server.app import create_surface
 from server.fleet import Fleet
 from server.metrics import ServerMetrics, new_registry
 from server.oip.grpc_service import start_grpc
@@ -87,9 +89,10 @@ async def _serve(settings: Settings, *, insecure: bool, listen_fd: int | None) -
 
 def server_config(parts: Parts) -> uvicorn.Config:
     drain_s = max(1, int(parts.settings.drain_timeout_s))
+    surface = create_surface(parts)
     return uvicorn.Config(
-        create_app(parts),
-        http=BoundedHeads,
+        surface.app,
+        http=cast(type[asyncio.Protocol], partial(BoundedHeads, shedding=surface.shedding)),  # all it does is call it
         log_config=None,
         access_log=False,
         proxy_headers=False,  # nothing here looks at the caller's address

@@ -1,12 +1,17 @@
 """uvicorn's HTTP with bounds on a request's head: how large it may be, and how long it may take to come.
 
 The parser takes heads and trailers of any size, for ever. Bodies are bounded where they are read (`server/bodies.py`).
+A request whose head is enough to refuse it never gets further (`server/shedding.py`).
 """
 
 import asyncio
 from http import HTTPStatus
+from typing import Any
 
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from server.shedding import Shedding
 
 MOST_HEAD_BYTES = 65_536
 """Request line and headers."""
@@ -14,12 +19,20 @@ HEAD_TIMEOUT_S = 30.0
 """From the connection, or from the first byte of a later request, to the end of its head."""
 _MOST_FRAMING = 8
 """Bytes of chunked framing, such as `1\\r\\n\\r\\n`, that a byte of a body may bring."""
+_SHORT_BODY_DIGITS = 5
+"""Of the length of a body that is read and thrown away: less than 100,000 bytes."""
 _ONE_READ = 2**18
 """What an event loop reads at once; it is looked at only then."""
 
 
 class BoundedHeads(HttpToolsProtocol):
     """One connection."""
+
+    def __init__(self, *args: Any, shedding: Shedding, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._shedding = shedding
+        self._shed: bytes | None = None
+        """The refusal of the request that is coming in, if it is known already."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -54,18 +67,50 @@ class BoundedHeads(HttpToolsProtocol):
         self._stop_timer()
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD_BYTES:
             self._refuse_head()
-        if not self._refused:
+        if self._refused:
+            return
+        if self._may_be_shed() and (refusal := self._shedding.refusal(self.url.decode("latin-1"), self.headers)):
+            self._shed = self._as_bytes(refusal)
+        else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if not self._refused:
+        if not self._refused and self._shed is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._received, self._body_bytes = True, 0, 0
-        if not self._refused:
+        if self._refused:
+            return
+        if self._shed is None:
             super().on_message_complete()
+            return
+        self.transport.write(self._shed)
+        self._shed = None
+        self.on_response_complete()
+
+    def shutdown(self) -> None:
+        if self._shed is not None:  # the rest of its body is not worth waiting for
+            self.transport.write(self._shed)
+            self._refused = True
+        super().shutdown()
+
+    def _may_be_shed(self) -> bool:
+        """Whether nothing is particular about this request: it stands alone, and its body is short and is coming."""
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+            return False
+        if self.expect_100_continue or self.parser.should_upgrade() or not self.parser.should_keep_alive():
+            return False
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return len(length) <= _SHORT_BODY_DIGITS and length.isdigit()
+
+    def _as_bytes(self, response: Response) -> bytes:
+        head = [b"HTTP/1.1 %d %s" % (response.status_code, HTTPStatus(response.status_code).phrase.encode())]
+        head += [name + b": " + value for name, value in (*self.server_state.default_headers, *response.raw_headers)]
+        return b"\r\n".join([*head, b"", bytes(response.body)])
 
     def _too_late(self) -> None:
         self._timer = None

@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from store.ids import random_bytes
 
+REQUEST_ID = "x-request-id"
+_NAME = REQUEST_ID.encode()
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -25,10 +27,10 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        asked = next((value for name, value in scope["headers"] if name == _NAME), b"").decode("latin-1")
         request_id = request_id_of(asked)
         scope.setdefault("state", {})["request_id"] = request_id
-        echoed = (b"x-request-id", request_id.encode())
+        echoed = (_NAME, request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
