@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 from statistics import median
@@ -13,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from benchmarks.stage import Server, machine
+from benchmarks.stage import machine
 from cli.load.apart import run_apart
 from cli.load.closed import run_closed
 from cli.load.connection import Address
@@ -121,30 +120,27 @@ def quiet_logs() -> None:
 
 
 def load(
-    address: Address, requests: Sequence[bytes], *, clients: int, seconds: float, check: Check | None
+    address: Address,
+    requests: Sequence[bytes],
+    *,
+    clients: int,
+    seconds: float,
+    check: Check | None,
+    warm_up_s: float = WARM_UP_S,
 ) -> LoadResult:
     """A closed loop, made in a process of its own. Raises LoadFailed."""
     return run_apart(
         run_closed,
-        WARM_UP_S + seconds + _GRACE_S + _START_UP_S,
+        warm_up_s + seconds + _GRACE_S + _START_UP_S,
         None,
         address,
         requests,
         clients=clients,
         seconds=seconds,
-        warm_up_s=WARM_UP_S,
+        warm_up_s=warm_up_s,
         grace_s=_GRACE_S,
         check=check,
     )
-
-
-def alone(server: Server, servers: Sequence[Server], turn: Callable[[], T]) -> T:
-    """Let `server` have its turn while the others rest."""
-    with ExitStack() as stack:
-        for other in servers:
-            if other is not server:
-                stack.enter_context(other.resting())
-        return turn()
 
 
 def errors_line(results: Sequence[LoadResult]) -> str:

@@ -8,7 +8,7 @@ LoRA matrices that change nothing.
 import gzip
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +19,19 @@ from numpy.typing import NDArray
 
 from benchmarks.adapters import RANK, write_adapter
 from benchmarks.frame import (
-    alone,
     at_least,
     begin,
     claim_line,
     errors_line,
     figure_line,
-    load,
     options,
-    play,
     ratios,
     tell,
 )
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
-from benchmarks.questions import Question, RightLabel, find_answers
+from benchmarks.questions import Question, find_answers
+from benchmarks.slices import play_in_slices
 from benchmarks.stage import MODEL, Server, Store, build_base, free_port, opened, serving
-from cli.load.result import LoadResult
 from engine.adapter import read_adapter
 from engine.base import BaseSpec
 from engine.engine import Engine
@@ -96,16 +93,7 @@ def _compare(home: Path, questions: list[Question], checked: Checked, rounds: in
             up = serving(home, port=free_port(), environment={"DRIFTGATE_PRECISION": name}, log=f"{name}.log")
             servers[name] = stack.enter_context(up)
 
-        def turn(server: Server) -> LoadResult:
-            requests = [question.request(server.address) for question in questions]
-            check = RightLabel(questions)
-            run = lambda: load(server.address, requests, clients=CLIENTS, seconds=seconds, check=check)  # noqa: E731
-            return alone(server, list(servers.values()), run)
-
-        def taking(server: Server) -> Callable[[], LoadResult]:
-            return lambda: turn(server)
-
-        found = play({name: taking(server) for name, server in servers.items()}, rounds)
+        found = play_in_slices(servers, questions, clients=CLIENTS, rounds=rounds, seconds=seconds)
     rates = {name: [result.per_s for result in results] for name, results in found.items()}
     for name, values in rates.items():
         tell(figure_line(f"{name}, {CLIENTS} clients, mixed text", values, "texts/s"))

@@ -4,23 +4,20 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.frame import (
-    alone,
     at_least,
     begin,
     claim_line,
     errors_line,
     figure_line,
-    load,
     options,
-    play,
     ratios,
     tell,
 )
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.peers.model import build_tiny_home
-from benchmarks.questions import Question, RightLabel, find_answers
-from benchmarks.stage import MODEL, Server, build_home, free_port, serving
-from cli.load.result import LoadResult
+from benchmarks.questions import find_answers
+from benchmarks.slices import play_in_slices
+from benchmarks.stage import MODEL, build_home, free_port, serving
 
 EVERYTHING = {"DRIFTGATE_SAMPLE_RATE": "1"}
 NOTHING = {"DRIFTGATE_SAMPLE_RATE": "0", "DRIFTGATE_AUDIT_RATE": "0", "DRIFTGATE_LOW_SCORE": "0"}
@@ -34,7 +31,17 @@ def main() -> None:
             home = Path(folder, name.replace(" ", "-"))
             build(home)
             questions = find_answers(home, [(MODEL, text) for text in texts])
-            found = _compare(home, questions, clients, asked.rounds, asked.seconds)
+            with (
+                serving(home, port=free_port(), environment=EVERYTHING) as recording,
+                serving(home, port=free_port(), environment=NOTHING, log="silent.log") as silent,
+            ):
+                found = play_in_slices(
+                    {"recording everything": recording, "recording nothing": silent},
+                    questions,
+                    clients=clients,
+                    rounds=asked.rounds,
+                    seconds=asked.seconds,
+                )
             rates = {side: [result.per_s for result in results] for side, results in found.items()}
             for side, values in rates.items():
                 tell(figure_line(f"{name}, {clients} clients, {side}", values, "requests/s"))
@@ -44,28 +51,6 @@ def main() -> None:
             else:
                 tell(figure_line(f"{name}, throughput with every prediction recorded to without", told, ""))
             tell(errors_line([result for results in found.values() for result in results]))
-
-
-def _compare(
-    home: Path, questions: list[Question], clients: int, rounds: int, seconds: float
-) -> dict[str, list[LoadResult]]:
-    with (
-        serving(home, port=free_port(), environment=EVERYTHING) as recording,
-        serving(home, port=free_port(), environment=NOTHING, log="silent.log") as silent,
-    ):
-
-        def turn(server: Server) -> LoadResult:
-            requests = [question.request(server.address) for question in questions]
-            check = RightLabel(questions)
-            return alone(
-                server,
-                (recording, silent),
-                lambda: load(server.address, requests, clients=clients, seconds=seconds, check=check),
-            )
-
-        return play(
-            {"recording everything": lambda: turn(recording), "recording nothing": lambda: turn(silent)}, rounds
-        )
 
 
 if __name__ == "__main__":

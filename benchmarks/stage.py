@@ -103,14 +103,20 @@ class Server:
     address: Address
     log: Path
 
+    def sleep(self) -> None:
+        """Stop, so that it takes nothing of the cores while another server is measured."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Stopped while another server is measured, so that it takes nothing of the cores."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self.sleep()
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            self.wake()
 
 
 @contextmanager

@@ -15,6 +15,8 @@ Check = Callable[[int, bytes], bool]
 class LoadResult:
     """Of one window of time. A request belongs to the window when it was to be sent in it."""
 
+    began: float
+    """On the clock of time.perf_counter, which the processes of a machine share (on Linux)."""
     seconds: float
     in_window: int
     """Answers with a status of 2xx that arrived within the window, whenever they were asked for."""
@@ -90,6 +92,7 @@ class Tally:
 
     def result(self) -> LoadResult:
         return LoadResult(
+            began=self.begins,
             seconds=self.ends - self.begins,
             in_window=self._in_window,
             by_status=dict(sorted(self._statuses.items())),
