@@ -42,7 +42,7 @@ from benchmarks.questions import Question, RightLabel
 from benchmarks.stage import MODEL, free_port, serving
 from engine.engine import Engine
 from engine.text import TextModality
-from server.app import create_app
+from server.app import create_surface
 from server.batching import Batcher
 from server.metrics import VersionMetrics
 from server.process import open_parts
@@ -176,7 +176,7 @@ async def _drive(home: Path, texts: Sequence[str], *, rounds: int, seconds: floa
     with ExitStack() as stack:
         stages = stack.enter_context(Stages()) if timed else Stages()
         async with open_parts(load_settings(home=home)) as parts:
-            app = create_app(parts)
+            app = create_surface(parts).app
             await parts.router.refresh()
             writer = asyncio.create_task(parts.recorder.run())
             await _ask_for(app, bodies, min(1.0, seconds))

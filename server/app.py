@@ -37,11 +37,6 @@ def create_surface(parts: Parts) -> Surface:
     return Surface(RequestIds(hot_paths), Shedding(parts, documented, hot_paths))
 
 
-def create_app(parts: Parts) -> ASGIApp:
-    """The surface as an ASGI application alone."""
-    return create_surface(parts).app
-
-
 def _documented(parts: Parts) -> FastAPI:
     app = FastAPI(title="driftgate", description=DESCRIPTION)
     app.state.parts = parts

@@ -1,7 +1,8 @@
-"""uvicorn's HTTP with bounds on a request's head: how large it may be, and how long it may take to come.
+"""uvicorn's HTTP, with what has to be done before there is a request that the application can see.
 
-The parser takes heads and trailers of any size, for ever. Bodies are bounded where they are read (`server/bodies.py`).
-A request whose head is enough to refuse it never gets further (`server/shedding.py`).
+Heads are bounded: how large they may be, and how long they may take to come. The parser takes heads and trailers of any
+size, for ever. Bodies are bounded where they are read (`server/bodies.py`). Where the queue is full, a request is
+refused by its head (`server/shedding.py`), once its body has come.
 """
 
 import asyncio
@@ -19,8 +20,10 @@ HEAD_TIMEOUT_S = 30.0
 """From the connection, or from the first byte of a later request, to the end of its head."""
 _MOST_FRAMING = 8
 """Bytes of chunked framing, such as `1\\r\\n\\r\\n`, that a byte of a body may bring."""
+_HOLD_S = 1.0
+"""A request whose body takes longer is the application's, which bounds that time, although the queue was full."""
 _SHORT_BODY_DIGITS = 5
-"""Of the length of a body that is read and thrown away: less than 100,000 bytes."""
+"""Of the length of a body that is looked past: less than 100,000 bytes."""
 _ONE_READ = 2**18
 """What an event loop reads at once; it is looked at only then."""
 
@@ -31,8 +34,11 @@ class BoundedHeads(HttpToolsProtocol):
     def __init__(self, *args: Any, shedding: Shedding, **options: Any) -> None:
         super().__init__(*args, **options)
         self._shedding = shedding
-        self._shed: bytes | None = None
-        """The refusal of the request that is coming in, if it is known already."""
+        self._may_shed = True
+        """One refusal a read: whoever sends many requests at once must not keep the event loop from the others."""
+        self._held: bytes | None = None
+        """What has come of the body of a request that is to be refused; None for one that the application has."""
+        self._hold_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -45,11 +51,15 @@ class BoundedHeads(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_holding()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self._may_shed = True
         super().data_received(data)
+        if self._held is not None and self._hold_timer is None:
+            self._hold_timer = self.loop.call_later(_HOLD_S, self._hand_over)
         if self._in_head and self._received:
             if self._received > MOST_HEAD_BYTES:
                 self._refuse_head()
@@ -69,36 +79,57 @@ class BoundedHeads(HttpToolsProtocol):
             self._refuse_head()
         if self._refused:
             return
-        if self._may_be_shed() and (refusal := self._shedding.refusal(self.url.decode("latin-1"), self.headers)):
-            self._shed = self._as_bytes(refusal)
+        self._unset_keepalive_if_required()  # a refusal within this read has set it
+        if self._is_ordinary() and self._shedding.is_full(self._path):
+            self._held = b""
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if not self._refused and self._shed is None:
+        if self._held is not None:
+            self._held += body
+        elif not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._received, self._body_bytes = True, 0, 0
         if self._refused:
             return
-        if self._shed is None:
+        if self._held is None or (refusal := self._shedding.refusal(self._path, self.headers)) is None:
+            self._hand_over()
             super().on_message_complete()
             return
-        self.transport.write(self._shed)
-        self._shed = None
+        self._stop_holding()
+        self._may_shed = False
+        self.transport.write(self._as_bytes(refusal))
         self.on_response_complete()
 
     def shutdown(self) -> None:
-        if self._shed is not None:  # the rest of its body is not worth waiting for
-            self.transport.write(self._shed)
-            self._refused = True
+        self._hand_over()  # a request that is under way is answered yet
         super().shutdown()
 
-    def _may_be_shed(self) -> bool:
+    @property
+    def _path(self) -> str:
+        return self.url.decode("latin-1")
+
+    def _hand_over(self) -> None:
+        """Let the application have the request that was held back, if one was."""
+        if self._held is not None:
+            body = self._held
+            self._stop_holding()
+            super().on_headers_complete()
+            super().on_body(body)
+
+    def _stop_holding(self) -> None:
+        self._held = None
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+            self._hold_timer = None
+
+    def _is_ordinary(self) -> bool:
         """Whether nothing is particular about this request: it stands alone, and its body is short and is coming."""
-        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
+        if not self._may_shed or self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete):
             return False
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return False

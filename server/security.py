@@ -64,8 +64,16 @@ def refuse_foreign_page(request: Request) -> None:
     Raises Forbidden. Clients that are no browsers send no Origin (RFC 6454, section 7.3).
     """
     origin = request.headers.get("origin")
-    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if request.method == "POST" and origin is not None and _host_of(origin) != request.headers.get("host"):
         raise Forbidden(f"a page of {origin[:100]} may not send this; requests must come from this server's own pages")
+
+
+def _host_of(origin: str) -> str | None:
+    """With its port; None where there is none to be found, as in `http://[`."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def allow(request: Request, scope: str | None) -> None:

@@ -3,11 +3,12 @@
 Under overload most requests are refused, so what a refusal costs decides what is left for the others. Answered like
 any other request, one takes a third of a millisecond on a machine whose caches the model has emptied: a task, the
 machinery of ASGI, its body, its timers. Here it takes no more than its head. Nothing is refused here that the endpoint
-would not refuse, and the words are the same; whatever is out of the ordinary is left to the endpoint.
+would take, and the words are the same; only does a request with mistakes of its own hear of the queue first.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.responses import Response
 
 from server.hot_route import HotPaths
 from server.parts import Parts
-from server.problems import as_problem, status_of
+from server.problems import as_problem
 from server.request_ids import REQUEST_ID, request_id_of
 from server.security import allow
 from store.errors import Busy, DriftgateError
@@ -23,25 +24,51 @@ from store.errors import Busy, DriftgateError
 _VERSION = re.compile("[0-9]{1,9}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    model: str
+    scope: str
+    """That a key must have for it."""
+    busy: Busy
+
+
 class Shedding:
-    """Looks at requests of which only the head is there."""
+    """Looks at requests by their heads."""
 
     def __init__(self, parts: Parts, documented: FastAPI, hot_paths: HotPaths) -> None:
         self._parts = parts
         self._documented = documented
         self._hot_paths = hot_paths
 
+    def is_full(self, path: str) -> bool:
+        """Whether the queue that a POST to `path` would join is full."""
+        return self._asked(path) is not None
+
     def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Response | None:
-        """The 429 for a POST to `path` whose queue is full, else None.
+        """The 429 for a POST to `path` that has come whole, counted; None where the endpoint is to answer.
 
         headers: names in lower case. A caller who may not ask at all hears that from the endpoint.
         """
+        asked = self._asked(path)
+        if asked is None:
+            return None
+        request = Request({"type": "http", "method": "POST", "path": path, "headers": headers, "app": self._documented})
+        try:
+            allow(request, asked.scope)
+        except DriftgateError:
+            return None
+        response = as_problem(request, asked.busy)
+        response.headers[REQUEST_ID] = request_id_of(request.headers.get(REQUEST_ID, ""))
+        self._parts.metrics.count_request(asked.model, "none", response.status_code)
+        return response
+
+    def _asked(self, path: str) -> _Asked | None:
+        """What a POST to `path` asks of a queue that is full; None for any other."""
         found = self._hot_paths.find(path)
         if found is None:
             return None
         route, named = found
-        model = named["model"]
-        version = named.get("version")
+        model, version = named["model"], named.get("version")
         if version is not None and not _VERSION.fullmatch(version):
             return None
         target = self._parts.router.resident(model, None if version is None else int(version))
@@ -49,19 +76,6 @@ class Shedding:
             return None
         try:
             target.runtime.batcher.refuse_if_full(model, at_least_tokens=1)
-        except Busy as error:
-            return self._refused(error, route.needs_scope, model, path, headers)
+        except Busy as busy:
+            return _Asked(model, route.needs_scope, busy)
         return None
-
-    def _refused(
-        self, error: Busy, scope: str, model: str, path: str, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Response | None:
-        request = Request({"type": "http", "method": "POST", "path": path, "headers": headers, "app": self._documented})
-        try:
-            allow(request, scope)
-        except DriftgateError:
-            return None
-        response = as_problem(request, error)
-        response.headers[REQUEST_ID] = request_id_of(request.headers.get(REQUEST_ID, ""))
-        self._parts.metrics.count_request(model, "none", status_of(Busy))
-        return response

@@ -26,7 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from cli.main import COMMANDS, load_command
 from monitor.metrics import MonitorMetrics
 from retrain.metrics import WorkerMetrics
-from server.app import create_app
+from server.app import create_surface
 from server.metrics import ServerMetrics
 from server.parts import Parts
 from store.settings import Settings, load_settings
@@ -131,7 +131,7 @@ def test_the_server_answers_what_kubernetes_and_prometheus_ask() -> None:
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"}
     router = SimpleNamespace(ready=False, complaints={"tickets": "not loaded"})
     parts = SimpleNamespace(router=router, metrics=ServerMetrics(CollectorRegistry()))
-    app = create_app(cast(Parts, parts))
+    app = create_surface(cast(Parts, parts)).app
 
     async def ask(path: str) -> int:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pod") as client:

@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from cli.main import COMMANDS, app, load_command
 from monitor.metrics import MonitorMetrics
 from retrain.metrics import WorkerMetrics
-from server.app import create_app
+from server.app import create_surface
 from server.console import pages
 from server.metrics import ServerMetrics
 from server.process import open_parts
@@ -222,7 +222,7 @@ def routes(tmp_path: Path) -> set[str]:
 
     async def ask() -> dict[str, Any]:
         async with open_parts(load_settings(home=tmp_path / "home")) as parts:
-            transport = httpx.ASGITransport(create_app(parts))
+            transport = httpx.ASGITransport(create_surface(parts).app)
             async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
                 described: dict[str, Any] = (await client.get("/openapi.json")).json()
                 return described
