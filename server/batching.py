@@ -173,6 +173,11 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
+    def has_room(self, model: str) -> bool:
+        """Whether a small request of `model` would be taken now."""
+        with self._changed:
+            return not len(self._waiting) or self._waiting.has_room(model)
+
     def refuse_if_full(self, model: str, *, at_least_tokens: int) -> None:
         """Raises Busy if a request of `model` would not be taken: before any more work is put into it."""
         with self._changed:

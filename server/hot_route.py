@@ -8,6 +8,7 @@ a Response.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -43,6 +44,9 @@ async def _never_here(scope: Scope, receive: Receive, send: Send) -> None:
     raise HTTPException(404)
 
 
+_REMEMBERED_PATHS = 4096
+
+
 class HotPaths:
     """Answers what is for a hot route; all else is for `app`, which documents them."""
 
@@ -50,6 +54,7 @@ class HotPaths:
         self._app: ASGIApp = app
         self._documented = app
         self._routes: dict[str, list[HotRoute]] = {}
+        self.find = lru_cache(_REMEMBERED_PATHS)(self._find)
         for route in routes:
             app.router.routes.append(route)
             self._routes.setdefault(route.ending, []).append(route)
@@ -63,7 +68,7 @@ class HotPaths:
         scope["app"] = self._documented
         await _answer(route, Request(scope, receive, send), named, send)
 
-    def find(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
+    def _find(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
         """Which hot route a POST to `path` is for, and what stands in the path's parts."""
         for route in self._routes.get(path.rpartition("/")[2], ()):
             if match := route.pattern.fullmatch(path):

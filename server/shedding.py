@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.batching import Batcher
 from server.hot_route import HotPaths
 from server.parts import Parts
 from server.problems import as_problem
@@ -26,10 +27,12 @@ _VERSION = re.compile("[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    """What a POST to some path asks for, where a version is ready to answer it."""
+
     model: str
     scope: str
     """That a key must have for it."""
-    busy: Busy
+    batcher: Batcher
 
 
 class Shedding:
@@ -42,7 +45,8 @@ class Shedding:
 
     def is_full(self, path: str) -> bool:
         """Whether the queue that a POST to `path` would join is full."""
-        return self._asked(path) is not None
+        asked = self._asked(path)
+        return asked is not None and not asked.batcher.has_room(asked.model)
 
     def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Response | None:
         """The 429 for a POST to `path` that has come whole, counted; None where the endpoint is to answer.
@@ -55,15 +59,18 @@ class Shedding:
         request = Request({"type": "http", "method": "POST", "path": path, "headers": headers, "app": self._documented})
         try:
             allow(request, asked.scope)
+            asked.batcher.refuse_if_full(asked.model, at_least_tokens=1)
+        except Busy as busy:
+            response = as_problem(request, busy)
         except DriftgateError:
             return None
-        response = as_problem(request, asked.busy)
+        else:
+            return None
         response.headers[REQUEST_ID] = request_id_of(request.headers.get(REQUEST_ID, ""))
         self._parts.metrics.count_request(asked.model, "none", response.status_code)
         return response
 
     def _asked(self, path: str) -> _Asked | None:
-        """What a POST to `path` asks of a queue that is full; None for any other."""
         found = self._hot_paths.find(path)
         if found is None:
             return None
@@ -72,10 +79,4 @@ class Shedding:
         if version is not None and not _VERSION.fullmatch(version):
             return None
         target = self._parts.router.resident(model, None if version is None else int(version))
-        if target is None:
-            return None
-        try:
-            target.runtime.batcher.refuse_if_full(model, at_least_tokens=1)
-        except Busy as busy:
-            return _Asked(model, route.needs_scope, busy)
-        return None
+        return None if target is None else _Asked(model, route.needs_scope, target.runtime.batcher)
