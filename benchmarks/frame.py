@@ -56,7 +56,12 @@ def options(name: str, doc: str | None) -> argparse.ArgumentParser:
     """The options of every benchmark; a script may add its own."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each turn (default: %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="of each turn; in slices, that each server runs a round (default: %(default)s)",
+    )
     parser.add_argument("--texts", type=int, default=2_000, help="different ones to ask (default: %(default)s)")
     return parser
 

@@ -31,7 +31,7 @@ from benchmarks.frame import (
 from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.questions import Question, find_answers
 from benchmarks.slices import play_in_slices
-from benchmarks.stage import MODEL, Server, Store, build_base, free_port, opened, serving
+from benchmarks.stage import MODEL, Server, Store, build_base, free_port, home_like, opened, serving
 from engine.adapter import read_adapter
 from engine.base import BaseSpec
 from engine.engine import Engine
@@ -90,7 +90,7 @@ def _compare(home: Path, questions: list[Question], checked: Checked, rounds: in
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
         for name in ("fp32", *faster, "auto"):
-            up = serving(home, port=free_port(), environment={"DRIFTGATE_PRECISION": name}, log=f"{name}.log")
+            up = serving(home_like(home, name), port=free_port(), environment={"DRIFTGATE_PRECISION": name})
             servers[name] = stack.enter_context(up)
 
         found = play_in_slices(servers, questions, clients=CLIENTS, rounds=rounds, seconds=seconds)

@@ -17,7 +17,7 @@ from benchmarks.mixed_text import minilm_tokenizer, mixed_texts
 from benchmarks.peers.model import build_tiny_home
 from benchmarks.questions import find_answers
 from benchmarks.slices import play_in_slices
-from benchmarks.stage import MODEL, build_home, free_port, serving
+from benchmarks.stage import MODEL, build_home, free_port, home_like, serving
 
 EVERYTHING = {"DRIFTGATE_SAMPLE_RATE": "1"}
 NOTHING = {"DRIFTGATE_SAMPLE_RATE": "0", "DRIFTGATE_AUDIT_RATE": "0", "DRIFTGATE_LOW_SCORE": "0"}
@@ -33,7 +33,7 @@ def main() -> None:
             questions = find_answers(home, [(MODEL, text) for text in texts])
             with (
                 serving(home, port=free_port(), environment=EVERYTHING) as recording,
-                serving(home, port=free_port(), environment=NOTHING, log="silent.log") as silent,
+                serving(home_like(home, "silent"), port=free_port(), environment=NOTHING) as silent,
             ):
                 found = play_in_slices(
                     {"recording everything": recording, "recording nothing": silent},

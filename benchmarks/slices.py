@@ -3,14 +3,14 @@
 On a shared machine the speed of a core changes by a tenth from one second to the next, so that turns of two seconds
 differ by ±14 % and five rounds cannot tell 0.95 from 1. Servers that take turns every fifth of a second see the same
 machine: of two servers that are the same, ten rounds of five seconds find 1.00 ± 0.013. Who rests is stopped with
-SIGSTOP, and its callers wait, so this tells how much each gets done and says nothing about latency.
+SIGSTOP, and its callers wait, so this tells how much each gets done and says nothing about latency. Servers need homes
+of their own: one that is stopped amid a transaction would keep the others from writing.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import cycle
 
 from benchmarks.frame import WARM_UP_S, load, order
 from benchmarks.questions import Question, RightLabel
@@ -68,15 +68,13 @@ def _round(
             warm_up_s=WARM_UP_S * len(servers),
         )
 
-    for server in servers.values():
-        server.sleep()
-    try:
-        with ThreadPoolExecutor(len(servers)) as pool:
-            loads = {name: pool.submit(ask, server) for name, server in servers.items()}
+    with ThreadPoolExecutor(len(servers)) as pool:
+        loads = {name: pool.submit(ask, server) for name, server in servers.items()}
+        try:
             slices = _take_turns(servers, list(loads.values()))
-    finally:
-        for server in servers.values():
-            server.wake()
+        finally:  # or the loads would wait for them
+            for server in servers.values():
+                server.wake()
     results = {name: future.result() for name, future in loads.items()}
     return {
         name: replace(result, seconds=ran_s(slices, name, result.began, result.began + result.seconds))
@@ -85,14 +83,19 @@ def _round(
 
 
 def _take_turns(servers: Mapping[str, Server], loads: Sequence[Future[LoadResult]]) -> list[Slice]:
-    """Until all loads are over. All servers sleep before and after."""
-    slices = []
-    for name, server in cycle(servers.items()):
-        if all(future.done() for future in loads):
-            return slices
-        server.wake()
-        began = time.perf_counter()
-        time.sleep(SLICE_S)
+    """Until all loads are over or one has failed. All servers sleep in the end."""
+    slices: list[Slice] = []
+    for server in servers.values():
         server.sleep()
-        slices.append(Slice(name, began, time.perf_counter()))
+    while not all(load.done() for load in loads) and not any(map(_has_failed, loads)):
+        for name, server in servers.items():
+            began = time.perf_counter()
+            server.wake()
+            time.sleep(SLICE_S)
+            server.sleep()
+            slices.append(Slice(name, began, time.perf_counter()))
     return slices
+
+
+def _has_failed(load: Future[LoadResult]) -> bool:
+    return load.done() and load.exception() is not None

@@ -4,12 +4,13 @@ import os
 import platform
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -92,6 +93,20 @@ def build_home(home: Path) -> None:
                 register_version(session, new, by="benchmark", now=now)
         with store.database.write() as session:
             promote(session, MODEL, 1, by="benchmark", reason="the first one", now=now)
+
+
+def home_like(home: Path, name: str) -> Path:
+    """A home beside `home` with all that is in it: servers that run at the same time must not write to one database.
+
+    Its artifacts are the same files.
+    """
+    other = home.with_name(f"{home.name}-{name}")
+    other.mkdir()
+    (other / "artifacts").symlink_to(home / "artifacts")
+    whole, copy = (sqlite3.connect(folder / "driftgate.db") for folder in (home, other))
+    with closing(whole), closing(copy):
+        whole.backup(copy)
+    return other
 
 
 @dataclass(frozen=True)

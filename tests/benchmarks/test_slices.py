@@ -1,5 +1,6 @@
 """Servers that take turns many times a second, for real, and the sum of what each had."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import psutil
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from benchmarks.peers.model import build_tiny_home
 from benchmarks.questions import find_answers
 from benchmarks.slices import Slice, play_in_slices, ran_s
-from benchmarks.stage import MODEL, free_port, serving
+from benchmarks.stage import MODEL, free_port, home_like, serving
+from cli.load.apart import LoadFailed
+from cli.load.connection import Address
 
 TIMES = st.lists(st.floats(0, 100), min_size=2, max_size=20).map(sorted)
 WINDOW = st.tuples(st.floats(0, 100), st.floats(0, 100)).map(sorted)
@@ -32,17 +35,38 @@ def test_a_slice_counts_as_far_as_it_lies_in_the_window():
     assert ran_s(slices, "c", 0.0, 6.0) == 0.0
 
 
-def test_two_servers_get_the_same_time_answer_rightly_and_run_on(tmp_path):
-    build_tiny_home(tmp_path)
-    questions = find_answers(tmp_path, [(MODEL, text) for text in ("where is it", "refund please", "late again")])
-    with (
-        serving(tmp_path, port=free_port()) as one,
-        serving(tmp_path, port=free_port(), log="other.log") as other,
-    ):
-        found = play_in_slices({"one": one, "other": other}, questions, clients=2, rounds=2, seconds=1.0)
-        for name in ("one", "other"):
-            assert [result.errors for result in found[name]] == [0, 0]
-            for result in found[name]:
-                assert 0.5 < result.seconds < 1.5, "half of a window of two seconds, to within its slices"
-                assert result.per_s * result.seconds == pytest.approx(result.in_window)
-        assert "stopped" not in {psutil.Process(server.pid).status() for server in (one, other)}
+@pytest.fixture
+def two(tmp_path):
+    """Two servers of one model, and questions for it."""
+    home = tmp_path / "home"
+    build_tiny_home(home)
+    questions = find_answers(home, [(MODEL, text) for text in ("where is it", "refund please", "late again")])
+    other = home_like(home, "other")
+    with serving(home, port=free_port()) as one, serving(other, port=free_port()) as two:
+        yield {"one": one, "other": two}, questions
+
+
+@pytest.mark.slow
+def test_two_servers_get_the_same_time_answer_rightly_and_run_on(two):
+    servers, questions = two
+    found = play_in_slices(servers, questions, clients=2, rounds=2, seconds=1.0)
+    for results in found.values():
+        assert [result.errors for result in results] == [0, 0]
+        assert all(result.in_window > 0 for result in results)
+        assert all(0.5 < result.seconds < 1.5 for result in results), "half of two seconds, to within its slices"
+    rates = [sum(result.per_s for result in results) for results in found.values()]
+    assert max(rates) < 2 * min(rates), "they are the same"
+    assert awake(servers)
+
+
+@pytest.mark.slow
+def test_a_load_that_fails_ends_the_round_with_every_server_awake(two):
+    servers, questions = two
+    gone = replace(servers["other"], address=Address("127.0.0.1", free_port()))
+    with pytest.raises(LoadFailed):
+        play_in_slices({**servers, "other": gone}, questions, clients=2, rounds=1, seconds=1.0)
+    assert awake(servers)
+
+
+def awake(servers) -> bool:
+    return "stopped" not in {psutil.Process(server.pid).status() for server in servers.values()}
