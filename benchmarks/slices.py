@@ -8,9 +8,10 @@ of their own: one that is stopped amid a transaction would keep the others from 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from benchmarks.frame import WARM_UP_S, load, order
 from benchmarks.questions import Question, RightLabel
@@ -36,63 +37,85 @@ def ran_s(slices: Sequence[Slice], name: str, began: float, ended: float) -> flo
     return sum(max(0.0, until - since) for since, until in own)
 
 
+class Sleeper(Protocol):
+    """A server, whatever it is made of."""
+
+    def sleep(self) -> None:
+        """Stop, so that it takes nothing of the cores while another one is measured."""
+        ...
+
+    def wake(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    server: Sleeper
+    load: Callable[[float, float], LoadResult]
+    """Makes its load: for how many seconds, after how many of warm-up."""
+
+
 def play_in_slices(
     servers: Mapping[str, Server], questions: Sequence[Question], *, clients: int, rounds: int, seconds: float
 ) -> dict[str, list[LoadResult]]:
-    """Closed loops of `clients` against each server; by its name what it did in each round.
+    """Closed loops of `clients` against each server; by its name what it did in each round, as `round_in_slices` says.
 
-    seconds: that each may run a round, about. A result's `seconds` are those in which its server ran; its latencies
-    contain the times when it rested. Raises LoadFailed.
+    seconds: that each may run a round, about. Raises LoadFailed.
     """
+    check = RightLabel(questions)
+
+    def side(server: Server) -> Side:
+        requests = [question.request(server.address) for question in questions]
+
+        def ask(seconds: float, warm_up_s: float) -> LoadResult:
+            return load(server.address, requests, clients=clients, seconds=seconds, check=check, warm_up_s=warm_up_s)
+
+        return Side(server, ask)
+
+    sides = {name: side(server) for name, server in servers.items()}
     found: dict[str, list[LoadResult]] = {name: [] for name in servers}
     for number in range(rounds):
-        names = order(list(servers), number)
-        for name, result in _round({name: servers[name] for name in names}, questions, clients, seconds).items():
+        for name, result in round_in_slices(sides, number, seconds).items():
             found[name].append(result)
+    for server in servers.values():
+        server.wake()
     return found
 
 
-def _round(
-    servers: Mapping[str, Server], questions: Sequence[Question], clients: int, seconds: float
-) -> dict[str, LoadResult]:
-    check = RightLabel(questions)
+def round_in_slices(sides: Mapping[str, Side], number: int, seconds: float) -> dict[str, LoadResult]:
+    """One round, begun by another side each time. All sleep in the end; where it raises, all are awake.
 
-    def ask(server: Server) -> LoadResult:
-        requests = [question.request(server.address) for question in questions]
-        return load(
-            server.address,
-            requests,
-            clients=clients,
-            seconds=seconds * len(servers),
-            check=check,
-            warm_up_s=WARM_UP_S * len(servers),
-        )
-
-    with ThreadPoolExecutor(len(servers)) as pool:
-        loads = {name: pool.submit(ask, server) for name, server in servers.items()}
+    seconds: that each may run, about. A result's `seconds` are those in which its server ran; its latencies contain the
+    times when it rested, which no more than the median of answers that take a fraction of a slice can bear. Raises
+    LoadFailed.
+    """
+    sides = {name: sides[name] for name in order(list(sides), number)}
+    with ThreadPoolExecutor(len(sides)) as pool:
+        times = (seconds * len(sides), WARM_UP_S * len(sides))
+        loads = {name: pool.submit(side.load, *times) for name, side in sides.items()}
         try:
-            slices = _take_turns(servers, list(loads.values()))
-        finally:  # or the loads would wait for them
-            for server in servers.values():
-                server.wake()
-    results = {name: future.result() for name, future in loads.items()}
+            slices = _take_turns(sides, list(loads.values()))
+            results = {name: future.result() for name, future in loads.items()}
+        except BaseException:  # the loads that are left would wait for servers that sleep
+            for side in sides.values():
+                side.server.wake()
+            raise
     return {
         name: replace(result, seconds=ran_s(slices, name, result.began, result.began + result.seconds))
         for name, result in results.items()
     }
 
 
-def _take_turns(servers: Mapping[str, Server], loads: Sequence[Future[LoadResult]]) -> list[Slice]:
+def _take_turns(sides: Mapping[str, Side], loads: Sequence[Future[LoadResult]]) -> list[Slice]:
     """Until all loads are over or one has failed. All servers sleep in the end."""
     slices: list[Slice] = []
-    for server in servers.values():
-        server.sleep()
+    for side in sides.values():
+        side.server.sleep()
     while not all(load.done() for load in loads) and not any(map(_has_failed, loads)):
-        for name, server in servers.items():
+        for name, side in sides.items():
             began = time.perf_counter()
-            server.wake()
+            side.server.wake()
             time.sleep(SLICE_S)
-            server.sleep()
+            side.server.sleep()
             slices.append(Slice(name, began, time.perf_counter()))
     return slices
 

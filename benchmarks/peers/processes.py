@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -44,6 +45,10 @@ class Tree:
     def wake(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def settled(self) -> "Settled":
+        """The processes of this moment, which take no search to put to sleep."""
+        return Settled(tuple(self.members()))
+
     def end(self) -> None:
         """Ask politely, then do not ask."""
         self.wake()
@@ -58,6 +63,21 @@ class Tree:
         for process in self.members():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Processes that will not become others."""
+
+    members: tuple[psutil.Process, ...]
+
+    def sleep(self) -> None:
+        for process in self.members:
+            process.suspend()
+
+    def wake(self) -> None:
+        for process in self.members:
+            process.resume()
 
 
 def marked_environment(more: Mapping[str, str]) -> tuple[str, dict[str, str]]:

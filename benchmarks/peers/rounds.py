@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ from statistics import median
 from benchmarks.peers.processes import Tree, last_lines, marked, running
 from benchmarks.peers.roster import DRIFTGATE, Peer, Protocol, Variant
 from benchmarks.peers.workloads import Questions, RightAnswer, Workload
+from benchmarks.slices import Side, round_in_slices
 from benchmarks.stage import free_port, serving
 from cli.load.apart import run_apart
 from cli.load.closed import run_closed
@@ -131,6 +133,33 @@ def measure(
                 yield turn
 
 
+def measure_in_slices(
+    contestants: Sequence[Contestant],
+    workload: Workload,
+    questions: Questions,
+    clients: Sequence[int],
+    *,
+    rounds: int,
+    seconds: float,
+    results: Results,
+) -> None:
+    """As `measure`, but all have their load at the same time and run in slices; see benchmarks.slices.
+
+    Raises LoadFailed: with one of them gone there is nothing to compare.
+    """
+    settled = {contestant.name: contestant.tree.settled() for contestant in contestants}
+    for number in range(rounds):
+        for count in clients:
+            sides = {
+                contestant.name: Side(settled[contestant.name], partial(_load, contestant, questions, count))
+                for contestant in contestants
+            }
+            found = round_in_slices(sides, number, seconds * workload.stretch)
+            results.turns += [
+                _as_turn(contestant, workload, count, number, found[contestant.name]) for contestant in contestants
+            ]
+
+
 def get_going(contestant: Contestant, workload: Workload, questions: Questions) -> None:
     """Warm up what adapts itself, leave it asleep. Raises DriftgateError when its answers are wrong."""
     result = _load(contestant, questions, min(8, max(workload.clients)), _GET_GOING_S)
@@ -153,6 +182,10 @@ def _turn(
         result = _load(contestant, questions, clients, seconds * workload.stretch)
     finally:
         contestant.tree.sleep()
+    return _as_turn(contestant, workload, clients, number, result)
+
+
+def _as_turn(contestant: Contestant, workload: Workload, clients: int, number: int, result: LoadResult) -> Turn:
     return Turn(
         server=contestant.name,
         workload=workload.name,
@@ -167,16 +200,18 @@ def _turn(
     )
 
 
-def _load(contestant: Contestant, questions: Questions, clients: int, seconds: float) -> LoadResult:
+def _load(
+    contestant: Contestant, questions: Questions, clients: int, seconds: float, warm_up_s: float = WARM_UP_S
+) -> LoadResult:
     return run_apart(
         run_closed,
-        WARM_UP_S + seconds + _GRACE_S + 30,
+        warm_up_s + seconds + _GRACE_S + 30,
         None,
         contestant.address,
         questions.requests(contestant.address, contestant.protocol),
         clients=clients,
         seconds=seconds,
-        warm_up_s=WARM_UP_S,
+        warm_up_s=warm_up_s,
         grace_s=_GRACE_S,
         check=RightAnswer(questions.expected, contestant.protocol, contestant.tolerance),
     )
