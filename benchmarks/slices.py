@@ -3,13 +3,15 @@
 On a shared machine the speed of a core changes by a tenth from one second to the next, so that turns of two seconds
 differ by ±14 % and five rounds cannot tell 0.95 from 1. Servers that take turns every fifth of a second see the same
 machine: of two servers that are the same, ten rounds of five seconds find 1.00 ± 0.013. Who rests is stopped with
-SIGSTOP, and its callers wait, so this tells how much each gets done and says nothing about latency. Servers need homes
-of their own: one that is stopped amid a transaction would keep the others from writing.
+SIGSTOP, and its callers wait, so this tells how much each gets done; of latency it tells no more than the median of
+answers that take a fraction of a slice. Servers need homes of their own: one that is stopped amid a transaction would
+keep the others from writing.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,6 +22,8 @@ from cli.load.result import LoadResult
 
 SLICE_S = 0.2
 """Long beside the switch, which empties the caches, and short beside the machine's moods."""
+_TOGETHER_S = 2.0
+"""All are awake while the loads connect: a server that wakes to a row of callers gives them all to one process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +89,19 @@ def round_in_slices(sides: Mapping[str, Side], number: int, seconds: float) -> d
     """One round, begun by another side each time. All sleep in the end; where it raises, all are awake.
 
     seconds: that each may run, about. A result's `seconds` are those in which its server ran; its latencies contain the
-    times when it rested, which no more than the median of answers that take a fraction of a slice can bear. Raises
-    LoadFailed.
+    times when it rested. Raises LoadFailed.
     """
     sides = {name: sides[name] for name in order(list(sides), number)}
     with ThreadPoolExecutor(len(sides)) as pool:
-        times = (seconds * len(sides), WARM_UP_S * len(sides))
+        times = (seconds * len(sides), _TOGETHER_S + WARM_UP_S * len(sides))
         loads = {name: pool.submit(side.load, *times) for name, side in sides.items()}
         try:
             slices = _take_turns(sides, list(loads.values()))
             results = {name: future.result() for name, future in loads.items()}
         except BaseException:  # the loads that are left would wait for servers that sleep
-            for side in sides.values():
-                side.server.wake()
+            with ExitStack() as all_of_them:
+                for side in sides.values():
+                    all_of_them.callback(side.server.wake)
             raise
     return {
         name: replace(result, seconds=ran_s(slices, name, result.began, result.began + result.seconds))
@@ -106,11 +110,14 @@ def round_in_slices(sides: Mapping[str, Side], number: int, seconds: float) -> d
 
 
 def _take_turns(sides: Mapping[str, Side], loads: Sequence[Future[LoadResult]]) -> list[Slice]:
-    """Until all loads are over or one has failed. All servers sleep in the end."""
+    """Until all loads are over; all servers sleep then. Raises what a load raised, at once."""
     slices: list[Slice] = []
     for side in sides.values():
+        side.server.wake()
+    time.sleep(_TOGETHER_S)
+    for side in sides.values():
         side.server.sleep()
-    while not all(load.done() for load in loads) and not any(map(_has_failed, loads)):
+    while not _are_over(loads):
         for name, side in sides.items():
             began = time.perf_counter()
             side.server.wake()
@@ -120,5 +127,9 @@ def _take_turns(sides: Mapping[str, Side], loads: Sequence[Future[LoadResult]]) 
     return slices
 
 
-def _has_failed(load: Future[LoadResult]) -> bool:
-    return load.done() and load.exception() is not None
+def _are_over(loads: Sequence[Future[LoadResult]]) -> bool:
+    """Raises what one of them raised."""
+    done = [each for each in loads if each.done()]
+    for each in done:
+        each.result()
+    return len(done) == len(loads)

@@ -44,7 +44,8 @@ async def _never_here(scope: Scope, receive: Receive, send: Send) -> None:
     raise HTTPException(404)
 
 
-_REMEMBERED_PATHS = 4096
+_REMEMBERED_PATHS, _REMEMBERED_LETTERS = 4096, 256
+"""Anybody may send paths of 64 KiB, which must not stay."""
 
 
 class HotPaths:
@@ -54,7 +55,7 @@ class HotPaths:
         self._app: ASGIApp = app
         self._documented = app
         self._routes: dict[str, list[HotRoute]] = {}
-        self.find = lru_cache(_REMEMBERED_PATHS)(self._find)
+        self._remembered = lru_cache(_REMEMBERED_PATHS)(self._search)
         for route in routes:
             app.router.routes.append(route)
             self._routes.setdefault(route.ending, []).append(route)
@@ -68,8 +69,11 @@ class HotPaths:
         scope["app"] = self._documented
         await _answer(route, Request(scope, receive, send), named, send)
 
-    def _find(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
+    def find(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
         """Which hot route a POST to `path` is for, and what stands in the path's parts."""
+        return self._remembered(path) if len(path) <= _REMEMBERED_LETTERS else self._search(path)
+
+    def _search(self, path: str) -> tuple[HotRoute, Mapping[str, str]] | None:
         for route in self._routes.get(path.rpartition("/")[2], ()):
             if match := route.pattern.fullmatch(path):
                 return route, match.groupdict()

@@ -7,6 +7,7 @@ the store is down predictions go on, the buffer waits for the store, and what no
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -70,6 +71,8 @@ class Recorder:
         self._letters = 0
         """Of the texts in the buffer."""
         self._filled = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """There is no use in gathering any longer."""
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._store_down = False
@@ -85,6 +88,8 @@ class Recorder:
         self._by_id[row.id] = row
         self._filled.set()
         self._emptied.clear()
+        if len(self._buffer) >= WRITE_ROWS:
+            self._hurry.set()
         return True
 
     def pending(self, prediction_id: str) -> NewPrediction | None:
@@ -95,8 +100,9 @@ class Recorder:
         """Write what comes, until cancelled. A bug in here must end the process, so nothing else is caught."""
         while True:
             await self._filled.wait()
-            if len(self._buffer) < WRITE_ROWS and not self._draining:
-                await asyncio.sleep(_GATHER_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._hurry.wait()
             rows = [self._buffer[i] for i in range(min(WRITE_ROWS, len(self._buffer)))]
             try:
                 await asyncio.to_thread(self._write, rows)
@@ -114,6 +120,8 @@ class Recorder:
                 self._buffer.popleft()
                 self._letters -= len(row.input)
                 del self._by_id[row.id]
+            if len(self._buffer) < WRITE_ROWS and not self._draining:
+                self._hurry.clear()
             if not self._buffer:
                 self._filled.clear()
                 self._emptied.set()
@@ -121,6 +129,7 @@ class Recorder:
     async def drain(self, *, timeout_s: float) -> None:
         """Wait until all is written; what is left after `timeout_s` is counted as dropped and logged."""
         self._draining = True
+        self._hurry.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._emptied.wait()

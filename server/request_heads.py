@@ -60,6 +60,8 @@ class BoundedHeads(HttpToolsProtocol):
         super().data_received(data)
         if self._held is not None and self._hold_timer is None:
             self._hold_timer = self.loop.call_later(_HOLD_S, self._hand_over)
+        if not self._in_head and self._held is None and self.cycle is not None and self.cycle.response_complete:
+            self._end_if_idle()  # a body that nobody reads any more
         if self._in_head and self._received:
             if self._received > MOST_HEAD_BYTES:
                 self._refuse_head()
@@ -120,6 +122,13 @@ class BoundedHeads(HttpToolsProtocol):
             self._stop_holding()
             super().on_headers_complete()
             super().on_body(body)
+
+    def _end_if_idle(self) -> None:
+        """As after an answer: more of the same body is no reason to wait longer."""
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _stop_holding(self) -> None:
         self._held = None

@@ -63,8 +63,8 @@ def refuse_foreign_page(request: Request) -> None:
 
     Raises Forbidden. Clients that are no browsers send no Origin (RFC 6454, section 7.3).
     """
-    origin = request.headers.get("origin")
-    if request.method == "POST" and origin is not None and _host_of(origin) != request.headers.get("host"):
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    if request.method == "POST" and origin is not None and (host is None or _host_of(origin) != host):
         raise Forbidden(f"a page of {origin[:100]} may not send this; requests must come from this server's own pages")
 
 

@@ -2,8 +2,9 @@
 
 Under overload most requests are refused, so what a refusal costs decides what is left for the others. Answered like
 any other request, one takes a third of a millisecond on a machine whose caches the model has emptied: a task, the
-machinery of ASGI, its body, its timers. Here it takes no more than its head. Nothing is refused here that the endpoint
-would take, and the words are the same; only does a request with mistakes of its own hear of the queue first.
+machinery of ASGI, its timers, a look at its body. Here its head tells all that is needed. Nothing is refused here that
+the endpoint would take, and the words are the same; only does a request with mistakes of its own hear of the queue
+first.
 """
 
 import re

@@ -72,12 +72,14 @@ class Settled:
     members: tuple[psutil.Process, ...]
 
     def sleep(self) -> None:
+        """Raises psutil.NoSuchProcess when one of them is gone: what is left is no longer what was to be measured."""
         for process in self.members:
             process.suspend()
 
     def wake(self) -> None:
         for process in self.members:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # sleep says it
+                process.resume()
 
 
 def marked_environment(more: Mapping[str, str]) -> tuple[str, dict[str, str]]:

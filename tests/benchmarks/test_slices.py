@@ -60,11 +60,12 @@ def test_two_servers_get_the_same_time_answer_rightly_and_run_on(two):
 
 
 @pytest.mark.slow
-def test_a_load_that_fails_ends_the_round_with_every_server_awake(two):
+@pytest.mark.parametrize("which", ["one", "other"])
+def test_a_load_that_fails_ends_the_round_with_every_server_awake(two, which):
     servers, questions = two
-    gone = replace(servers["other"], address=Address("127.0.0.1", free_port()))
-    with pytest.raises(LoadFailed):
-        play_in_slices({**servers, "other": gone}, questions, clients=2, rounds=1, seconds=1.0)
+    gone = replace(servers[which], address=Address("127.0.0.1", free_port()))
+    with pytest.raises(LoadFailed, match="Connect"):
+        play_in_slices({**servers, which: gone}, questions, clients=2, rounds=1, seconds=1.0)
     assert awake(servers)
 
 

@@ -74,3 +74,13 @@ def test_a_head_that_does_not_come_in_time_ends_the_connection(start, monkeypatc
         connection.sendall(b"GET /hea")
         rest = b"".join(iter(lambda: connection.recv(65536), b""))
     assert b"HTTP/1.1 408 " in rest
+
+
+def test_a_body_that_nobody_reads_holds_no_connection(start):
+    server = start()
+    server.uvicorn.config.timeout_keep_alive = 0.2
+    with server.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"a")
+        assert connection.recv(65536) == b""

@@ -168,3 +168,28 @@ def test_who_may_not_ask_is_told_that_first(start: Start, stuck_engine):
         until(lambda: server.http.post(V1, content=NO_JSON).status_code == 401)
         assert server.http.post(V1, content=NO_JSON, headers={"X-API-Key": other}).status_code == 403
         assert server.http.post(V1, content=NO_JSON, headers={"X-API-Key": secret}).status_code == 429
+
+
+def test_no_refusal_overtakes_the_answer_to_an_earlier_request(start: Start, stuck_engine):
+    server = start(queue_tokens=16)
+    earlier = HEAD.replace(V1.encode(), b"/v1/feedback") + b"Content-Length: 2\r\n\r\n" + NO_JSON
+    with full(server, stuck_engine), server.connect() as connection:
+        connection.sendall(earlier)
+        until(
+            lambda: any(
+                c.cycle and not c.cycle.response_complete for c in list(server.uvicorn.server_state.connections)
+            )
+        )
+        connection.sendall(b"{" + HEAD + b"Content-Length: 1\r\n\r\n" + NO_JSON + HEALTH)
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"400", b"400", b"200"]
+
+
+def test_long_paths_are_not_remembered(start: Start):
+    server = start()
+    hot_paths = server.uvicorn.config.http.keywords["shedding"]._hot_paths
+    path = "/v1/models/{}/predict"
+    for i in range(3):
+        assert server.post(path.format("m" * 1000 + str(i)), {"inputs": ["x"]}).status_code == 404
+        assert server.post(path.format(i), {"inputs": ["x"]}).status_code == 404
+    assert hot_paths._remembered.cache_info().currsize == 3
