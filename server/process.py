@@ -18,11 +18,11 @@ import uvloop
 from engine.cores import usable_cores
 from server.app import create_surface
 from server.fleet import Fleet
+from server.http_protocol import HttpProtocol
 from server.metrics import ServerMetrics, new_registry
 from server.oip.grpc_service import start_grpc
 from server.parts import Parts
 from server.recording import Recorder
-from server.request_heads import BoundedHeads
 from server.routing import Router
 from server.security import KeyRing
 from store.artifacts import open_artifacts
@@ -92,7 +92,7 @@ def server_config(parts: Parts) -> uvicorn.Config:
     surface = create_surface(parts)
     return uvicorn.Config(
         surface.app,
-        http=cast(type[asyncio.Protocol], partial(BoundedHeads, shedding=surface.shedding)),  # all it does is call it
+        http=cast(type[asyncio.Protocol], partial(HttpProtocol, shedding=surface.shedding)),  # all it does is call it
         log_config=None,
         access_log=False,
         proxy_headers=False,  # nothing here looks at the caller's address

@@ -97,7 +97,7 @@ def test_whatever_is_out_of_the_ordinary_is_left_to_the_endpoint(start: Start, s
 
 
 def test_a_body_that_does_not_come_is_the_endpoints(start: Start, stuck_engine, monkeypatch):
-    monkeypatch.setattr("server.request_heads._HOLD_S", 0.1)
+    monkeypatch.setattr("server.http_protocol._HOLD_S", 0.1)
     monkeypatch.setattr("server.bodies.BODY_TIMEOUT_S", 0.2)
     server = start(queue_tokens=16)
     with full(server, stuck_engine), server.connect() as connection:
@@ -106,7 +106,7 @@ def test_a_body_that_does_not_come_is_the_endpoints(start: Start, stuck_engine, 
 
 
 def test_a_queue_that_has_room_once_the_body_has_come_takes_the_request(start: Start, stuck_engine, monkeypatch):
-    monkeypatch.setattr("server.request_heads._HOLD_S", 30.0)
+    monkeypatch.setattr("server.http_protocol._HOLD_S", 30.0)
     server = start(queue_tokens=16)
     with server.connect() as connection:
         with full(server, stuck_engine):
@@ -117,7 +117,7 @@ def test_a_queue_that_has_room_once_the_body_has_come_takes_the_request(start: S
 
 
 def test_a_server_that_leaves_answers_what_is_still_coming_in(start: Start, stuck_engine, monkeypatch):
-    monkeypatch.setattr("server.request_heads._HOLD_S", 30.0)
+    monkeypatch.setattr("server.http_protocol._HOLD_S", 30.0)
     server = start(queue_tokens=16)
     with full(server, stuck_engine), server.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:5])

@@ -28,7 +28,7 @@ _ONE_READ = 2**18
 """What an event loop reads at once; it is looked at only then."""
 
 
-class BoundedHeads(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(self, *args: Any, shedding: Shedding, **options: Any) -> None:

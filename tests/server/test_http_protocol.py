@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.request_heads import MOST_HEAD_BYTES
+from server.http_protocol import MOST_HEAD_BYTES
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 END = b"Connection: close\r\n\r\n"
@@ -64,7 +64,7 @@ def test_bodies_are_not_counted_as_heads_and_requests_may_follow_each_other(serv
 
 
 def test_a_head_that_does_not_come_in_time_ends_the_connection(start, monkeypatch):
-    monkeypatch.setattr("server.request_heads.HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("server.http_protocol.HEAD_TIMEOUT_S", 0.2)
     server = start()
     assert server.raw(HEALTH).startswith(b"HTTP/1.1 408 ")
     assert server.raw(b"") == b"", "nobody said anything"
