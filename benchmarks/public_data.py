@@ -24,6 +24,7 @@ from engine.classification import softmax
 from engine.engine import Engine, Scored
 from engine.sketch import projection
 from store.bases import get_base
+from store.reference import Reference
 
 KEPT = Path(__file__).parents[1] / ".bench-data"
 OUT_OF_SCOPE = "oos"
@@ -90,16 +91,24 @@ def featured(name: str, folder: Path = DATA) -> Featured:
 
 def served(data: Featured, *, train_rows: int, known: Callable[[Entry], bool], seed: int = 0) -> Served:
     """Train a head on `train_rows` of the `known` entries, and let it answer all others; each text counts once."""
-    first = {entry.text: i for i, entry in reversed(list(enumerate(data.entries)))}
-    unique = sorted(first.values())
-    teachable = np.array([i for i in unique if known(data.entries[i])], np.int64)
-    trained = np.random.default_rng(seed).permutation(teachable)[:train_rows]
+    teachable = np.array([row for row in unique_rows(data) if known(data.entries[row])], np.int64)
+    return answered_by(data, np.random.default_rng(seed).permutation(teachable)[:train_rows])
+
+
+def unique_rows(data: Featured) -> NDArray[np.int64]:
+    """The first row of each text, in the order of the data."""
+    first = {entry.text: row for row, entry in reversed(list(enumerate(data.entries)))}
+    return np.array(sorted(first.values()), np.int64)
+
+
+def answered_by(data: Featured, trained: NDArray[np.int64]) -> Served:
+    """What a head that learned from the rows `trained` answers to all other texts, in the order of the data."""
     labels = tuple(sorted({data.entries[i].label for i in trained}))
     index = {label: number for number, label in enumerate(labels)}
     weight, bias = train_head(
         data.features[trained], np.array([index[data.entries[i].label] for i in trained]), len(labels)
     )
-    rest = np.array(sorted(set(unique) - set(trained.tolist())), np.int64)
+    rest = np.setdiff1d(unique_rows(data), trained)
     features = data.features[rest]
     return Served(
         labels=labels,
@@ -111,6 +120,20 @@ def served(data: Featured, *, train_rows: int, known: Callable[[Entry], bool], s
             unknown_tokens=data.unknown_tokens[rest],
         ),
         true_label=np.array([index.get(data.entries[i].label, -1) for i in rest], np.int64),
+    )
+
+
+def reference_of(held: Served, rows: NDArray[np.int64]) -> Reference:
+    """Some of the rows as the reference of a version."""
+    scored = held.scored
+    return Reference(
+        labels=held.labels,
+        probabilities=scored.probabilities[rows],
+        sketches=scored.sketches[rows],
+        length_tokens=scored.length_tokens[rows],
+        unknown_tokens=scored.unknown_tokens[rows],
+        true_label=held.true_label[rows],
+        temperature=1.0,
     )
 
 

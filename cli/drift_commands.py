@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from sqlalchemy.orm import Session
 
 from cli.backtest_command import backtest
 from cli.extras import require_extra
@@ -13,8 +14,12 @@ from cli.model_commands import ModelName
 from cli.output import AsJson, facts, show, table
 from cli.parts import Parts, open_parts, settings_of
 from store.checks import get_check, last_checks
+from store.predictions import get_predictions
 from store.versions import get_deployment
 from store.views import check_view
+
+_SHOWN_LETTERS = 160
+"""Of an input; all of it is in the JSON."""
 
 app = command_group()
 app.command("backtest", epilog="Example: driftgate drift backtest tickets --file may.csv --mix robots.csv --share 0.2")(
@@ -41,7 +46,9 @@ def check(
 
     with open_monitor_parts(settings) as monitor_parts:
         result = run_check(monitor_parts, model, asked=True, window_rows=window)
-    show(result.as_dict(), *_drawn(result.as_dict()), as_json=as_json)
+        with monitor_parts.database.read() as session:
+            view = _with_inputs(session, result.as_dict())
+    show(view, *_drawn(view), as_json=as_json)
 
 
 @app.command("list", epilog="Example: driftgate drift list tickets --limit 10")
@@ -76,12 +83,12 @@ def show_(
     """One check: signal by signal, with the page that Evidently drew."""
     with open_parts(ctx) as parts:
         with parts.database.read() as session:
-            view = _with_estimate(check_view(get_check(session, check)))
+            view = _with_inputs(session, _with_estimate(check_view(get_check(session, check))))
         page = _page(parts, view["report"])
         show(view | {"page": page and str(page)}, *_drawn(view | {"page": page}), as_json=as_json)
 
 
-def _drawn(view: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
+def _drawn(view: dict[str, Any]) -> list[RenderableType]:
     decision = view["decision"]
     told = {
         "check": view["check"],
@@ -97,11 +104,32 @@ def _drawn(view: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
         "page": view.get("page") or view["report"],
     }
     signals = [
-        (name, found["drifted"], found["p_value"], found["threshold"], found["statistic"])
+        (name, found["drifted"], found["p_value"], found["statistic"], *_change(found))
         for name, found in view["signals"].items()
     ]
-    columns = ("signal", "drifted", "p-value", "threshold", "distance")
-    return facts(told), table(columns, signals, empty="no signal was computed")
+    columns = ("signal", "drifted", "p-value", "distance", "most in", "change", "since")
+    parts = [facts(told), table(columns, signals, empty="no signal was computed")]
+    if view["inputs"]:
+        inputs = [(row["label"], row["score"], _short(row["input"])) for row in view["inputs"]]
+        parts.append(table(("answered", "score", "where it shows most"), inputs, empty=""))
+    return parts
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 1]}\u2026"
+
+
+def _change(found: dict[str, Any]) -> tuple[str | None, float | None, str | None]:
+    """What changed, by how many standard deviations, since when; checks of old releases know none of it."""
+    since = found.get("since")
+    return found.get("telling"), found.get("change"), since and since[:19].replace("T", " ")
+
+
+def _with_inputs(session: Session, view: dict[str, Any]) -> dict[str, Any]:
+    """The predictions in which a drift shows most, as far as they are still there."""
+    rows = get_predictions(session, view["telling"])
+    inputs = [{"prediction": r.id, "label": r.label, "score": r.score, "input": r.input} for r in rows]
+    return view | {"inputs": inputs}
 
 
 def _page(parts: Parts, report: str | None) -> Path | None:

@@ -16,8 +16,8 @@ from scipy import stats
 
 from monitor.accuracy import Estimate, estimated_accuracy
 from monitor.decision import DriftDecision, DriftRules, PastCheck, Verdict, decide_drift
+from monitor.joint_test import Deals, joint_test, permutations_for
 from monitor.signals import signals_of
-from monitor.two_sample import measure
 from monitor.window import Window
 from store.errors import BadInput
 from store.reference import Reference
@@ -122,9 +122,13 @@ def judge_windows(
     stream after the other, each as long as the monitor took.
     """
     past: deque[PastCheck] = deque(maxlen=rules.confirm_checks)
+    deals: Deals | None = None
     for window in windows:
-        found = measure(signals_of(reference, window))
-        p_values = {column: test.p_value for column, test in found.items()}
+        if deals is None or deals.window_rows != window.rows:
+            permutations = permutations_for(rules.false_alarm_rate)
+            deals = Deals(reference.rows, window.rows, permutations=permutations)
+        tests = joint_test(signals_of(reference, window), deals)
+        p_values = {name: test.p_value for name, test in tests.items()}
         decision = decide_drift(p_values, window.rows, list(past), rules)
         yield Judged(decision, estimated_accuracy(window.probabilities, reference.temperature))
         if streams and decision.verdict is Verdict.DRIFT:
@@ -152,8 +156,9 @@ def summarise(judged: Sequence[Judged], *, window_rows: int, streams: bool) -> B
     )
 
 
-def exact_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Clopper and Pearson 1934, Biometrika 26:404): it never covers less."""
-    low = stats.beta.ppf(0.025, successes, trials - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(0.975, successes + 1, trials - successes) if successes < trials else 1.0
+def exact_interval(successes: int, trials: int, *, coverage: float = 0.95) -> tuple[float, float]:
+    """Interval of a share (Clopper and Pearson 1934, Biometrika 26:404): it never covers less than `coverage`."""
+    beyond = (1 - coverage) / 2
+    low = stats.beta.ppf(beyond, successes, trials - successes + 1) if successes else 0.0
+    high = stats.beta.ppf(1 - beyond, successes + 1, trials - successes) if successes < trials else 1.0
     return float(low), float(high)

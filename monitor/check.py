@@ -1,21 +1,22 @@
 """One drift check from start to end: look, compute, decide, and only then write."""
 
 import tempfile
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from monitor.accuracy import estimated_accuracy, wilson
-from monitor.decision import DriftDecision, DriftRules, Verdict, column_thresholds, decide_drift, not_enough_data
+from monitor.decision import DriftDecision, DriftRules, Verdict, decide_drift, not_enough_data
 from monitor.facts import gather_facts, policy_from
+from monitor.joint_test import Deals, joint_test, permutations_for
 from monitor.parts import MonitorParts
 from monitor.policy import Action, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
-from monitor.report import compare
-from monitor.signals import signal_of, signals_of
-from monitor.two_sample import TwoSample, measure
+from monitor.report import write_report
+from monitor.signals import Signals, signals_of
+from monitor.telling import changes, telling_rows
 from monitor.window import load_window
 from store.checks import last_checks
 from store.errors import BadInput, Conflict
@@ -44,7 +45,7 @@ def run_check(parts: MonitorParts, model: str, *, asked: bool = False, window_ro
     now = parts.clock()
     with parts.database.read() as session:
         seen = look(session, model, settings, window_rows or settings.window_rows)
-    computed = compute(parts, seen)
+    computed = compute(parts, seen, asked=asked)
     rules = policy_from(settings)
     policy = decide_retrain(policy_facts(seen, computed), rules, now)
     if computed.drift.verdict is Verdict.NOT_ENOUGH_DATA and not asked and policy.action is not Action.RETRAIN:
@@ -81,55 +82,83 @@ def look(session: Session, model: str, settings: Settings, rows: int) -> Seen:
     )
 
 
-def compute(parts: MonitorParts, seen: Seen) -> Computed:
-    """Everything slow, without a transaction: about a second, most of it Evidently's."""
+def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
+    """Everything slow, without a transaction."""
     if seen.version.reference is None:
         why = f"no reference: version {seen.version.number} was registered without validation rows"
         return Computed(not_enough_data(why), {}, reference_rows=0)
     reference = load_reference(parts.artifacts.fetch(seen.version.reference))
-    drift, signals, report = _judge(parts, seen, reference)
+    judged = _judge(parts, seen, reference, asked=asked)
     before = estimated_accuracy(reference.probabilities, reference.temperature)
     return Computed(
-        drift=drift,
-        signals=signals,
+        drift=judged.drift,
+        signals=judged.signals,
+        telling=judged.telling,
         reference_rows=reference.rows,
         validation=wilson(reference.accuracy, reference.rows, rows=reference.rows) if reference.rows else None,
         estimated=estimated_accuracy(seen.window.probabilities, reference.temperature),
         estimated_before=before.value if before else None,
-        report=report,
+        report=judged.report,
     )
 
 
-def _judge(parts: MonitorParts, seen: Seen, reference: Reference) -> tuple[DriftDecision, dict[str, Any], str | None]:
-    """Verdict, what the record keeps of each signal, key of the report; the last two are empty without enough data."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    drift: DriftDecision
+    signals: dict[str, Any] = field(default_factory=dict)
+    """What the record keeps of each signal; empty without enough data."""
+    telling: tuple[str, ...] = ()
+    """Ids of the predictions in which a drift shows most."""
+    report: str | None = None
+    """Key of the page."""
+
+
+def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool) -> _Judged:
+    """A page is drawn for a person who asked or will be alarmed: drawing takes longer than all the rest."""
     rules = rules_from(parts.settings)
     past = [past_check(check) for check in seen.past]
     if reference.rows < rules.window_min_rows:
         why = f"the reference has {reference.rows} rows, {rules.window_min_rows} are needed"
-        return not_enough_data(why), {}, None
+        return _Judged(not_enough_data(why))
     if seen.window.rows < rules.window_min_rows:
-        return decide_drift({}, seen.window.rows, past, rules), {}, None
+        return _Judged(decide_drift({}, seen.window.rows, past, rules))
     signals = signals_of(reference, seen.window)
-    report = compare(signals, column_thresholds(signals.columns, rules))
-    drift = decide_drift(report.p_values, seen.window.rows, past, rules)
+    deals = Deals(reference.rows, seen.window.rows, permutations=permutations_for(rules.false_alarm_rate))
+    p_values = {name: found.p_value for name, found in joint_test(signals, deals).items()}
+    drift = decide_drift(p_values, seen.window.rows, past, rules)
+    wanted = asked or drift.verdict is not Verdict.STABLE
+    return _Judged(
+        drift=drift,
+        signals=_signals_json(drift, signals, seen),
+        telling=tuple(seen.window.ids[row] for row in telling_rows(signals, drift.drifted)),
+        report=_draw(parts, signals, drift) if wanted else None,
+    )
+
+
+def _draw(parts: MonitorParts, signals: Signals, drift: DriftDecision) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        report.write_html(Path(folder) / REPORT_FILE)
-        key = parts.artifacts.put("reports", Path(folder))
-    return drift, _signals_json(drift, measure(signals)), key
+        write_report(signals, drift, Path(folder) / REPORT_FILE)
+        return parts.artifacts.put("reports", Path(folder))
 
 
-def _signals_json(drift: DriftDecision, measured: Mapping[str, TwoSample]) -> dict[str, Any]:
-    """Per signal what the record keeps; the statistic is that of the signal's most telling column."""
-    telling = {
-        name: min((c for c in measured if signal_of(c) == name), key=lambda column: measured[column].p_value)
-        for name in drift.signals
-    }
+def _signals_json(drift: DriftDecision, signals: Signals, seen: Seen) -> dict[str, Any]:
+    """What the record keeps of each signal."""
+    changed = changes(signals)
     return {
         name: {
-            "statistic": measured[telling[name]].distance,
+            "statistic": changed[name].distance,
             "p_value": evidence.p_value,
             "threshold": evidence.threshold,
             "drifted": evidence.drifted,
+            "telling": changed[name].told,
+            "change": changed[name].size,
+            "since": _since(name, changed[name].began, seen) if evidence.drifted else None,
         }
         for name, evidence in drift.signals.items()
     }
+
+
+def _since(signal: str, began: int, seen: Seen) -> str:
+    """When the change of a drifted signal began: in an earlier check, if the last one found the same signal."""
+    before = seen.past[-1].signals.get(signal, {}) if seen.past else {}
+    return str(before["since"]) if before.get("since") else seen.window.at[began].isoformat()

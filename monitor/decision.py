@@ -2,11 +2,9 @@
 
 A monitor that cries wolf is switched off, so two brakes hold the false-alarm rate:
 
-1. **Bonferroni over everything that is tested** (Dunn 1961; per signal, as Rabanser et al. 2019, "Failing Loudly",
-   arXiv:1810.11953, do over the dimensions of a representation). The chance that a check finds anything at all while
-   nothing drifts is at most `false_alarm_rate`. A signal of several columns takes its smallest p-value times their
-   number. Holm (1979) would name a further signal now and then, but never more checks: its first step is this one.
-   With fixed thresholds the Evidently report can draw the same line.
+1. **P-values that know of each other.** A check looks at six signals, of which the most telling is always telling by
+   chance. Their p-values come from one permutation test (`monitor/joint_test.py`) and are adjusted for that: the
+   chance that any of them is at or below `false_alarm_rate` while nothing drifts is at most `false_alarm_rate`.
 2. **Persistence.** Only when `confirm_checks` checks in a row, on windows that share no row, find the *same* signal,
    is it `drift`; until then it is `suspected`, and nothing is retrained for it.
 """
@@ -15,16 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from monitor.signals import columns_per_signal, signal_of
-
 KINDS = {
     "length": "covariate",
     "unknown_token_share": "covariate",
     "embedding": "covariate",
     "predicted_label": "prior",
     "confidence": "confidence",
+    "out_of_scope": "unseen",
 }
-"""What kind of drift a signal speaks of: P(x), P(y) as predicted, or the model's own doubt."""
+"""What kind of drift a signal speaks of: P(x), P(y) as predicted, the model's own doubt, or what it never learned."""
 
 
 class Verdict(StrEnum):
@@ -47,7 +44,7 @@ class Evidence:
     """What one signal says."""
 
     p_value: float
-    """Of the signal: the smallest of its columns, times their number, at most 1."""
+    """Adjusted for all signals of the check."""
     threshold: float
     drifted: bool
 
@@ -65,7 +62,7 @@ class PastCheck:
 class DriftDecision:
     verdict: Verdict
     kinds: tuple[str, ...]
-    """covariate, prior, confidence: of the signals that crossed; empty when none did."""
+    """covariate, prior, confidence, unseen: of the signals that crossed; empty when none did."""
     signals: Mapping[str, Evidence]
     reason: str
     """One sentence for a person."""
@@ -80,7 +77,7 @@ def decide_drift(
 ) -> DriftDecision:
     """Judge one check.
 
-    p_values: per column (`length`, `embedding_0`, ...), each in [0, 1] and uniform or conservative when nothing drifts.
+    p_values: per signal, each in [0, 1]; while nothing drifts, the smallest of them is uniform or conservative.
     past: earlier checks of the same version, oldest first; those without enough data say nothing and are passed over.
     """
     if window_rows < rules.window_min_rows:
@@ -104,27 +101,12 @@ def not_enough_data(reason: str) -> DriftDecision:
     return DriftDecision(Verdict.NOT_ENOUGH_DATA, (), {}, reason)
 
 
-def column_thresholds(columns: Sequence[str], rules: DriftRules) -> dict[str, float]:
-    """The p-value at which each column by itself makes its signal drift: every signal has the same share."""
-    sizes = columns_per_signal(columns)
-    return {column: rules.false_alarm_rate / len(sizes) / sizes[signal_of(column)] for column in columns}
-
-
 def _weigh(p_values: Mapping[str, float], rules: DriftRules) -> dict[str, Evidence]:
-    thresholds = column_thresholds(list(p_values), rules)
-    sizes = columns_per_signal(list(p_values))
-    evidence: dict[str, Evidence] = {}
-    for name, size in sizes.items():
-        columns = [column for column in p_values if signal_of(column) == name]
-        for column in columns:
-            if not 0 <= p_values[column] <= 1:
-                raise ValueError(f"p-value of {column!r} is {p_values[column]!r}")
-        evidence[name] = Evidence(
-            p_value=min(1.0, min(p_values[column] for column in columns) * size),
-            threshold=rules.false_alarm_rate / len(sizes),
-            drifted=any(p_values[column] <= thresholds[column] for column in columns),
-        )
-    return evidence
+    for name, p_value in p_values.items():
+        if not 0 <= p_value <= 1:
+            raise ValueError(f"p-value of {name!r} is {p_value!r}")
+    limit = rules.false_alarm_rate
+    return {name: Evidence(p_value, limit, drifted=p_value <= limit) for name, p_value in p_values.items()}
 
 
 def _agreeing(before: Sequence[PastCheck], drifted: Iterable[str]) -> int:

@@ -1,9 +1,10 @@
 """What the monitor tells Prometheus (design, section 8)."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from monitor.decision import Verdict
-from monitor.two_sample import score
 from store.records import Check
 
 
@@ -39,7 +40,7 @@ class MonitorMetrics:
         """Set the gauges of a model to what its newest check with enough data said."""
         model, version = check.model, str(check.version)
         for signal, found in check.signals.items():
-            self.drift_score.labels(model, signal).set(score(found["p_value"]))
+            self.drift_score.labels(model, signal).set(-math.log10(max(found["p_value"], 1e-300)))
         self.drift_detected.labels(model).set(check.verdict == Verdict.DRIFT.value)
         before = self._version_shown.get(model, version)
         self._version_shown[model] = version

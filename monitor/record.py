@@ -48,6 +48,8 @@ class Computed:
     drift: DriftDecision
     signals: dict[str, Any]
     reference_rows: int
+    telling: tuple[str, ...] = ()
+    """Ids of the predictions in which a drift shows most, the most telling first."""
     validation: Estimate | None = None
     estimated: Estimate | None = None
     estimated_before: float | None = None
@@ -65,7 +67,9 @@ class CheckResult:
     version: int
     drift: DriftDecision
     signals: Mapping[str, Any]
-    """As in the record: statistic, p_value, threshold and drifted, per signal."""
+    """As in the record: statistic, p_value, threshold, drifted, telling, change and since, per signal."""
+    telling: tuple[str, ...]
+    """Ids of the predictions in which a drift shows most, the most telling first."""
     window_rows: int
     window_until: int
     """Last Prediction.seq that any check of this version has looked at."""
@@ -88,6 +92,7 @@ class CheckResult:
             "verdict": self.drift.verdict.value,
             "kinds": list(self.drift.kinds),
             "signals": dict(self.signals),
+            "telling": list(self.telling),
             "window_rows": self.window_rows,
             "reference_rows": self.reference_rows,
             "estimated_accuracy": self.accuracy.get("estimated", {}).get("value"),
@@ -154,6 +159,7 @@ def result_of(
         version=seen.version.number,
         drift=computed.drift,
         signals=computed.signals,
+        telling=computed.telling,
         window_rows=seen.window.rows,
         window_until=max(seen.window.last_seq, seen.past[-1].window_until if seen.past else 0),
         reference_rows=computed.reference_rows,
@@ -179,7 +185,12 @@ def _as_row(result: CheckResult, seen: Seen) -> Check:
         window_until=seen.window.last_seq,
         reference_rows=result.reference_rows,
         accuracy=dict(result.accuracy),
-        decision={**result.policy.as_dict(), "drift": result.drift.reason, "run": result.run},
+        decision={
+            **result.policy.as_dict(),
+            "drift": result.drift.reason,
+            "telling": list(result.telling),
+            "run": result.run,
+        },
         report=result.report,
         at=result.at,
     )

@@ -1,10 +1,10 @@
-"""Evidently computes the p-values of a check and draws the report.
+"""Evidently draws a check: reference and window of every signal, side by side.
 
-Nothing here is left to Evidently's defaults: its choice of test hangs on the size of the reference, and above 1,000
-rows it compares a distance with a fixed 0.1, which false-alarms on small windows. Every column names its test and
-its threshold; the thresholds are those of `monitor/decision.py`, so page and verdict say the same.
+It decides nothing. The page shows our own p-values and thresholds (`monitor/joint_test.py`), so that page and verdict
+say the same; Evidently's choice of test hangs on the size of the reference, and above 1,000 rows it compares a distance
+with a fixed 0.1, which false-alarms on small windows.
 
-Evidently is imported on first use: it takes about 4 s, and a check without enough data needs none of it. Its
+Evidently is imported on first use: it takes about 4 s, and only a check that somebody will look at is drawn. Its
 telemetry is switched off before that (`DO_NOT_TRACK`); the modules used here do not import it anyway.
 """
 
@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,43 +20,31 @@ from typing import Any
 
 import numpy as np
 
+from monitor.decision import DriftDecision
 from monitor.signals import LABEL, Signals
-from monitor.two_sample import homogeneity
 
-LABEL_TEST = "driftgate_homogeneity"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DriftReport:
-    p_values: Mapping[str, float]
-    """Per column."""
-    _snapshot: Any
-
-    def write_html(self, path: Path) -> None:
-        """One page that needs no network: about 4 MB, nearly all of it Evidently's own script."""
-        with _third_party_warnings():
-            self._snapshot.save_html(str(path))
+JOINT_TEST = "driftgate_joint_test"
 
 
-def compare(signals: Signals, thresholds: Mapping[str, float]) -> DriftReport:
-    """Test every column; `thresholds` say which p-values the page calls drift."""
+def write_report(signals: Signals, drift: DriftDecision, path: Path) -> None:
+    """One page that needs no network: about 4 MB, nearly all of it Evidently's own script.
+
+    drift: what was decided from these signals.
+    """
     evidently = _load_evidently()
-    numerical = [column for column in signals.columns if column != LABEL]
+    numerical = [name for name in signals.by_name if name != LABEL]
     definition = evidently.DataDefinition(numerical_columns=numerical, categorical_columns=[LABEL])
     metrics = [
-        evidently.ValueDrift(
-            column=column, method=LABEL_TEST if column == LABEL else "ks", threshold=thresholds[column]
-        )
-        for column in signals.columns
+        evidently.ValueDrift(column=name, method=JOINT_TEST, threshold=evidence.threshold)
+        for name, evidence in drift.signals.items()
     ]
-    with _third_party_warnings():
+    with _third_party_warnings(), _told({name: evidence.p_value for name, evidence in drift.signals.items()}):
+        frame = _frame(signals)
         current, reference = (
-            evidently.Dataset.from_pandas(_frame(columns, signals.labels), data_definition=definition)
-            for columns in (signals.current, signals.reference)
+            evidently.Dataset.from_pandas(part, data_definition=definition)
+            for part in (frame.iloc[signals.reference_rows :], frame.iloc[: signals.reference_rows])
         )
-        snapshot = evidently.Report(metrics).run(current, reference)
-        found = snapshot.dict()["metrics"]
-    return DriftReport({m["config"]["column"]: float(m["value"]) for m in found}, snapshot)
+        evidently.Report(metrics).run(current, reference).save_html(str(path))
 
 
 def harmless(labels: Sequence[str]) -> list[str]:
@@ -71,11 +60,25 @@ def harmless(labels: Sequence[str]) -> list[str]:
     return shown
 
 
-def _frame(columns: Mapping[str, Any], labels: Sequence[str]) -> Any:
+def _frame(signals: Signals) -> Any:
     import pandas as pd  # with evidently, on first use
 
-    names = np.array(harmless(labels), dtype=object)
-    return pd.DataFrame({name: names[values] if name == LABEL else values for name, values in columns.items()})
+    names = np.array(harmless(signals.labels), dtype=object)
+    drawn = {name: signal.drawn for name, signal in signals.by_name.items()}
+    return pd.DataFrame({name: names[values] if name == LABEL else values for name, values in drawn.items()})
+
+
+_p_values: ContextVar[Mapping[str, float]] = ContextVar("p_values")
+"""By column, while a page is drawn: Evidently hands a test its data and nothing else."""
+
+
+@contextmanager
+def _told(p_values: Mapping[str, float]) -> Iterator[None]:
+    token = _p_values.set(p_values)
+    try:
+        yield
+    finally:
+        _p_values.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +98,17 @@ def _load_evidently() -> _Evidently:
         from evidently.legacy.core import ColumnType
         from evidently.metrics import ValueDrift
 
-    def label_test(reference: Any, current: Any, feature_type: Any, threshold: float) -> tuple[float, bool]:
-        p_value = homogeneity(reference.to_numpy(dtype=object), current.to_numpy(dtype=object)).p_value
+    def decided(reference: Any, current: Any, feature_type: Any, threshold: float) -> tuple[float, bool]:
+        p_value = _p_values.get()[str(current.name)]
         return p_value, p_value <= threshold
 
     register_stattest(
         StatTest(
-            name=LABEL_TEST,
-            display_name="homogeneity (permuted chi-square) p_value",
-            allowed_feature_types=[ColumnType.Categorical],
+            name=JOINT_TEST,
+            display_name="permuted jointly with the other signals, p_value",
+            allowed_feature_types=[ColumnType.Categorical, ColumnType.Numerical],
         ),
-        default_impl=label_test,
+        default_impl=decided,
     )
     return _Evidently(Dataset=Dataset, DataDefinition=DataDefinition, Report=Report, ValueDrift=ValueDrift)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ class Window:
     first_seq: int
     last_seq: int
     """Prediction.seq of the first and the last row; both 0 in an empty window."""
+    ids: tuple[str, ...] = ()
+    at: tuple[datetime, ...] = ()
+    """Prediction.id of each row, and when it was answered; empty for rows that come from no store."""
 
     @property
     def rows(self) -> int:
@@ -67,4 +71,6 @@ def window_from(rows: Sequence[Prediction], labels: Sequence[str]) -> Window:
         score=np.array([row.score for row in rows], dtype=np.float64),
         first_seq=rows[0].seq if rows else 0,
         last_seq=rows[-1].seq if rows else 0,
+        ids=tuple(row.id for row in rows),
+        at=tuple(row.at for row in rows),
     )

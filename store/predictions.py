@@ -60,6 +60,12 @@ def get_prediction(session: Session, prediction_id: str) -> Prediction | None:
     return session.scalar(select(Prediction).where(Prediction.id == prediction_id))
 
 
+def get_predictions(session: Session, ids: Sequence[str]) -> list[Prediction]:
+    """Those that are there, in the order of `ids`."""
+    found = {row.id: row for row in session.scalars(select(Prediction).where(Prediction.id.in_(ids)))}
+    return [found[one] for one in ids if one in found]
+
+
 def newest_window(session: Session, model: str, version: int, *, rows: int, after_seq: int = 0) -> list[Prediction]:
     """The newest `rows` randomly sampled predictions of a version after `after_seq`, oldest first.
 

@@ -68,6 +68,7 @@ def check_view(row: Check) -> dict[str, Any]:
         "verdict": row.verdict,
         "kinds": row.kinds,
         "signals": row.signals,
+        "telling": row.decision.get("telling", []),
         "window_rows": row.window_rows,
         "reference_rows": row.reference_rows,
         "accuracy": row.accuracy,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.drift_alarms import drifted_columns_by_default, reference_of
-from benchmarks.public_data import Entry, Featured, featured, served
+from benchmarks.drift_alarms import drifted_columns_by_default
+from benchmarks.public_data import Entry, Featured, featured, reference_of, served
 from engine.sketch import SKETCH_DIM
 from monitor.backtest import window_of
 from monitor.signals import signals_of

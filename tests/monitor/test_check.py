@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.check import REPORT_FILE, run_check
-from monitor.decision import Verdict
+from monitor.decision import KINDS, Verdict
 from monitor.policy import Action
 from store.errors import BadInput, Conflict, NotFound
 from store.runs import list_runs
@@ -36,7 +36,7 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     world.answer(200, DRIFTED, audit=0.1, labelled=True)
     second = run_check(world.parts, "tickets")
     assert second.drift.verdict is Verdict.DRIFT
-    assert set(second.drift.kinds) == {"covariate", "prior", "confidence"}
+    assert set(second.drift.kinds) == {"covariate", "prior", "confidence", "unseen"}
     assert second.policy.blockers == ("labels",)
     assert second.run is None
 
@@ -90,10 +90,45 @@ def test_the_record_says_what_the_result_says(make_world: MakeWorld) -> None:
     assert check.accuracy["estimated"]["value"] == said["estimated_accuracy"]
     assert check.accuracy["validation"]["value"] > check.accuracy["labelled"]["value"]
     assert check.decision["action"] == said["decision"]["action"]
-    assert set(check.signals) == {"length", "unknown_token_share", "confidence", "predicted_label", "embedding"}
-    assert set(check.signals["length"]) == {"statistic", "p_value", "threshold", "drifted"}
+    assert set(check.signals) == set(KINDS)
+    assert set(check.signals["length"]) == {
+        *("statistic", "p_value", "threshold", "drifted"),
+        *("telling", "change", "since"),
+    }
     assert check.report is not None
     assert b"Drift in column" in (world.parts.artifacts.fetch(check.report) / REPORT_FILE).read_bytes()
+
+
+def test_a_check_says_since_when_and_shows_in_which_inputs(make_world: MakeWorld) -> None:
+    world = make_world(window_rows=300)
+    world.deploy()
+    world.answer(200)
+    world.clock.advance(hours=2)
+    began = world.clock()
+    world.answer(100, DRIFTED)
+    world.clock.advance(hours=2)
+    first = run_check(world.parts, "tickets")
+    assert first.signals["embedding"]["since"] == began.isoformat()
+    assert len(first.telling) == 10
+    assert set(first.telling) <= {f"p{number}" for number in range(200, 300)}
+    assert world.checks()[-1].decision["telling"] == list(first.telling)
+
+    world.answer(100, DRIFTED)
+    second = run_check(world.parts, "tickets")
+    assert second.drift.verdict is Verdict.DRIFT
+    assert second.signals["embedding"]["since"] == began.isoformat(), "since the first of the checks that agree"
+    assert all(found["since"] is None for found in second.signals.values() if not found["drifted"])
+
+
+def test_a_page_is_drawn_where_somebody_will_look(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.deploy()
+    world.answer(150)
+    assert run_check(world.parts, "tickets").report is None
+    world.answer(150)
+    assert run_check(world.parts, "tickets", asked=True).report is not None
+    world.answer(150, DRIFTED)
+    assert run_check(world.parts, "tickets").report is not None
 
 
 def test_windows_of_consecutive_checks_share_no_row(make_world: MakeWorld) -> None:

@@ -17,7 +17,7 @@ def half_done(world: World) -> tuple[Seen, Computed]:
     """A check that has looked and computed, and has not written yet."""
     with world.parts.database.read() as session:
         seen = look(session, "tickets", world.parts.settings, 500)
-    return seen, compute(world.parts, seen)
+    return seen, compute(world.parts, seen, asked=True)
 
 
 def test_of_two_checks_at_once_only_the_faster_one_is_recorded(make_world: MakeWorld) -> None:
