@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import store.database
+from benchmarks import postgres
 from server.recording import decide_recording, lottery
 from store.database import open_database, sqlite_path
 from store.predictions import count_predictions, count_unlabelled_audit
 from store.settings import load_settings
 from tests.server.conftest import Start, hold_writes, stock
 from tests.server.problems import problem
-from tests.store import postgres
 from tests.waiting import until
 
 SHARE = st.floats(0, 1)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import postgres
+from benchmarks.postgres import Postgres
 from store.database import Database, open_database
 from store.migrations import SCHEMA_HEAD
 from store.records import Record
 from store.settings import Settings, load_settings
-from tests.store import postgres
-from tests.store.postgres import Postgres
 
 NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 

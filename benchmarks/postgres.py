@@ -1,4 +1,5 @@
-"""A PostgreSQL of the tests' own: the system's programs, a temporary folder, a socket file and no port."""
+"""A PostgreSQL of one's own, for tests and benchmarks: the system's programs, a temporary folder, a socket file and no
+port."""
 
 import os
 import pwd
@@ -31,15 +32,19 @@ def _unprivileged() -> pwd.struct_passwd | None:
 
 
 class Postgres:
-    """Started by `start`, ended by `stop`; `remove` takes its folder away."""
+    """Started by `start`, ended by `stop`; `remove` takes its folder away.
 
-    def __init__(self) -> None:
+    durable: a commit is on the disk before it returns, as on a server that people trust; tests are quicker without.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
         self._bin = _PROGRAMS[-1].parent
         self._user = _unprivileged() if os.getuid() == 0 else None
         # Not pytest's folder, which only its own user may enter, and short: a socket's path has at most 107 letters.
         self._folder = Path(tempfile.mkdtemp(prefix="driftgate-pg-", dir="/tmp"))
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "--pgdata", self._data, "--username=tests", "--auth=trust", "--no-sync", "--encoding=UTF8")
 
@@ -64,7 +69,8 @@ class Postgres:
             connection.execute("UPDATE alembic_version SET version_num = %s", [schema])
 
     def start(self) -> None:
-        options = ("fsync=off", "listen_addresses=", f"unix_socket_directories={self._folder}", "max_connections=60")
+        fsync = f"fsync={'on' if self._durable else 'off'}"
+        options = (fsync, "listen_addresses=", f"unix_socket_directories={self._folder}", "max_connections=60")
         command = [str(self._bin / "postgres"), "-D", self._data, *(word for o in options for word in ("-c", o))]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user())
