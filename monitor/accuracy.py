@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from store.feedback import LabelledRow
+from store.feedback import AuditVerdict
 
 Z_95 = 1.959964
 
@@ -32,21 +32,20 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.rows} rows)"
 
 
-def audit_accuracy(rows: Sequence[LabelledRow]) -> Estimate | None:
-    """Share of right answers among *all* traffic, from its audit sample; None without one labelled audit row.
+def audit_accuracy(verdicts: Sequence[AuditVerdict]) -> Estimate | None:
+    """Share of right answers among *all* traffic, from its audit sample; None without one verdict.
 
-    Rows that were not drawn at random never enter. Each row stands for 1 / inclusion rows of the traffic; the share is
-    the ratio of weighted sums (Hajek 1971). The interval is Wilson's (1927); with unequal weights on the effective
-    sample size (sum w)^2 / sum w^2 (Kish 1965), which with equal weights is the number of rows.
+    Each row stands for 1 / inclusion rows of the traffic; the share is the ratio of weighted sums (Hajek 1971). The
+    interval is Wilson's (1927); with unequal weights on the effective sample size (sum w)^2 / sum w^2 (Kish 1965),
+    which with equal weights is the number of rows.
     """
-    audited = [row for row in rows if row.origin == "audit" and row.predicted is not None]
-    if not audited:
+    if not verdicts:
         return None
-    weights = np.array([1.0 / row.inclusion for row in audited if row.inclusion is not None])
-    right = np.array([row.predicted == row.label for row in audited])
+    weights = np.array([1.0 / verdict.inclusion for verdict in verdicts])
+    right = np.array([verdict.right for verdict in verdicts])
     share = float(np.sum(weights * right) / np.sum(weights))
     effective_rows = float(np.sum(weights) ** 2 / np.sum(weights**2))
-    return wilson(share, effective_rows, rows=len(audited))
+    return wilson(share, effective_rows, rows=len(verdicts))
 
 
 def estimated_accuracy(probabilities: NDArray[np.float32], temperature: float) -> Estimate | None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from monitor.accuracy import Estimate, audit_accuracy
 from monitor.policy import PolicyFacts, RetrainPolicy
-from store.feedback import LabelledRow, labelled_rows, last_feedback_seq
+from store.feedback import audit_verdicts, count_labelled, last_feedback_seq
 from store.records import Run, Version
 from store.runs import OPEN, last_run
 from store.settings import Settings
@@ -21,6 +21,7 @@ class StoredFacts:
 
     labelled: Estimate | None
     new_labels: int
+    """This and the next: counted up to RetrainPolicy.count_to."""
     new_audit_labels: int
     can_build_on: bool
     feedback_until: int
@@ -57,16 +58,19 @@ class StoredFacts:
 
 
 def gather_facts(session: Session, version: Version, settings: Settings) -> StoredFacts:
-    """Facts about `version`, in production. Its labelled accuracy is that of its newest `window_rows` audit rows."""
-    rows = new_labelled_rows(session, version)
-    own_audit = [row for row in rows if row.version == version.number and row.origin == "audit"]
+    """Facts about `version`, in production. Its labelled accuracy is that of its newest `window_rows` audit rows.
+
+    However many labels came since its snapshot closed, no more are looked at than the policy can use.
+    """
+    closed = closed_at(session, version)
+    count_to = policy_from(settings).count_to
     until = last_feedback_seq(session, version.model)
     run = last_run(session, version.model)
     judged_at = run.ended_at if run is not None and run.status != "failed" else None
     return StoredFacts(
-        labelled=audit_accuracy(own_audit[-settings.window_rows :]),
-        new_labels=len(rows),
-        new_audit_labels=sum(row.origin == "audit" for row in rows),
+        labelled=audit_accuracy(audit_verdicts(session, version.model, version.number, rows=settings.window_rows)),
+        new_labels=count_labelled(session, version.model, after_seq=closed, at_most=count_to),
+        new_audit_labels=count_labelled(session, version.model, after_seq=closed, at_most=count_to, audit=True),
         can_build_on=version.snapshot is not None,
         feedback_until=until,
         trained_at=max(version.created_at, judged_at or version.created_at),
@@ -77,13 +81,10 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
     )
 
 
-def new_labelled_rows(session: Session, version: Version) -> list[LabelledRow]:
-    """Labelled rows since the snapshot of `version` closed; all of the model's if it has none (an imported adapter).
-
-    Every label on a prediction of `version` is among them: its snapshot closed before it answered for the first time.
-    """
-    closed = get_snapshot(session, version.snapshot).feedback_until if version.snapshot is not None else 0
-    return labelled_rows(session, version.model, after_seq=closed)
+def closed_at(session: Session, version: Version) -> int:
+    """Feedback.seq at which the snapshot of `version` closed: labels beyond it are new. An imported adapter has no
+    snapshot, and all labels are new to it."""
+    return get_snapshot(session, version.snapshot).feedback_until if version.snapshot is not None else 0
 
 
 def policy_from(settings: Settings) -> RetrainPolicy:

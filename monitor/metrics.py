@@ -5,6 +5,7 @@ import math
 from prometheus_client import CollectorRegistry, Gauge
 
 from monitor.decision import Verdict
+from store.predictions import REVIEWED_ROWS
 from store.records import Check
 
 
@@ -32,7 +33,10 @@ class MonitorMetrics:
             "driftgate_last_check_timestamp_seconds", "When the last check ended", ["model"], registry=registry
         )
         self.review_queue = Gauge(
-            "driftgate_review_queue", "Audit rows that wait for a label", ["model"], registry=registry
+            "driftgate_review_queue",
+            f"Rows that wait for a label among the newest {REVIEWED_ROWS} of the audit sample",
+            ["model"],
+            registry=registry,
         )
         self._version_shown: dict[str, str] = {}
 

@@ -12,6 +12,10 @@ from typing import Any
 
 from monitor.accuracy import Estimate
 
+COUNT_TO = 5_000
+"""New labels are counted up to here, or to what a policy asks for if that is more: a check must not take the longer the
+more labels there are, and beyond what is asked for their number changes nothing."""
+
 
 class Action(StrEnum):
     NONE = "none"
@@ -31,6 +35,11 @@ class RetrainPolicy:
     alert_ratio: float = 0.90
     """Share of validation accuracy below which people are alerted."""
 
+    @property
+    def count_to(self) -> int:
+        """How many new labels are told apart from more."""
+        return max(COUNT_TO, self.min_labels, self.min_audit_labels)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
@@ -48,7 +57,7 @@ class PolicyFacts:
     estimated_before: float | None
     """What the same estimate says of the reference: calibration is never perfect, so like is compared with like."""
     new_labels: int
-    """Labelled rows that came after the snapshot of the version closed."""
+    """Labelled rows that came after the snapshot of the version closed, up to RetrainPolicy.count_to."""
     new_audit_labels: int
     """Those of them that were drawn at random: only they can show the gate that a candidate is better."""
     trained_at: datetime
@@ -93,7 +102,8 @@ def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> 
     alert = accuracy_alert(facts, policy)
     if triggers and not blockers:
         action = Action.RETRAIN
-        summary = f"{_joined(triggers)}; {facts.new_labels} new labelled rows"
+        or_more = " or more" if facts.new_labels >= policy.count_to else ""
+        summary = f"{_joined(triggers)}; {facts.new_labels}{or_more} new labelled rows"
     elif triggers:
         action = Action.ALERT if alert else Action.NONE
         summary = f"{_joined(triggers)}, but {_joined(blockers)}"

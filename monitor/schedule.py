@@ -13,12 +13,13 @@ from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy.orm import Session
 
 from monitor.check import run_check
-from monitor.facts import new_labelled_rows
+from monitor.facts import closed_at
 from monitor.metrics import MonitorMetrics
 from monitor.parts import MonitorParts
 from monitor.record import CheckResult
 from store.checks import last_checks
 from store.errors import Conflict, DriftgateError, StoreUnavailable
+from store.feedback import count_labelled
 from store.logs import get_log
 from store.predictions import count_sampled, count_unlabelled_audit, newest_window
 from store.settings import Settings
@@ -34,20 +35,25 @@ class Pulse:
     looked_at: datetime
     """The last look: check, attempt without enough data, or the promotion of the version."""
     new_predictions: int
-    """Sampled predictions since the last look."""
+    """Sampled predictions since the last look, counted up to what makes a check due."""
     waits_for_labels: bool
     """The last check would have asked for a run, and lacked nothing but labels."""
     new_labels: int
-    """Labelled rows since the snapshot closed; only counted while somebody waits for them."""
+    """Labelled rows since the snapshot closed; only counted while somebody waits for them, up to what is waited for."""
 
 
 def check_due(pulse: Pulse, settings: Settings, now: datetime) -> bool:
     """Due after `check_every_s`, or `check_every_predictions`, or as soon as the labels are there that a run lacked."""
     if pulse.waits_for_labels and pulse.new_labels >= settings.retrain_min_labels:
         return True
-    if pulse.new_predictions >= max(settings.check_every_predictions, settings.window_min_rows):
+    if pulse.new_predictions >= predictions_due(settings):
         return True
     return (now - pulse.looked_at).total_seconds() >= settings.check_every_s
+
+
+def predictions_due(settings: Settings) -> int:
+    """New predictions that make a check due; fewer than a check can judge never do."""
+    return max(settings.check_every_predictions, settings.window_min_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +146,22 @@ class Watch:
         waits = bool(checks) and checks[-1].decision.get("blockers") == ["labels"]
         if look is not None and look.at >= looked_at:  # somebody looked since, and something else was in the way
             waits = False
-        version = get_version(session, model, number)
         return Pulse(
             looked_at=max(looked_at, look.at) if look else looked_at,
             new_predictions=count_sampled(
-                session, model, number, after_seq=max(until_seq, look.until_seq) if look else until_seq
+                session,
+                model,
+                number,
+                after_seq=max(until_seq, look.until_seq) if look else until_seq,
+                at_most=predictions_due(self._parts.settings),
             ),
             waits_for_labels=waits,
-            new_labels=len(new_labelled_rows(session, version)) if waits else 0,
+            new_labels=self._new_labels(session, model, number) if waits else 0,
         )
+
+    def _new_labels(self, session: Session, model: str, number: int) -> int:
+        closed = closed_at(session, get_version(session, model, number))
+        return count_labelled(session, model, after_seq=closed, at_most=self._parts.settings.retrain_min_labels)
 
     def _remember(self, route: Route, *, until_seq: int) -> None:
         assert route.production is not None  # noqa: S101  # only deployed models come here

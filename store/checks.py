@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store.errors import unknown
+from store.newest import newest_of
 from store.records import Check
 
 
@@ -18,12 +19,13 @@ def last_checks(
 
     decided: only those that had enough data.
     """
-    query = select(Check).where(Check.model == model)
-    if version is not None:
-        query = query.where(Check.version == version)
+    if version is None:
+        query = newest_of(session, select(Check), Check.model, model, Check.seq)
+    else:
+        query = newest_of(session, select(Check).where(Check.model == model), Check.version, version, Check.seq)
     if decided:
         query = query.where(Check.verdict != "not_enough_data")
-    rows = session.scalars(query.order_by(Check.seq.desc()).limit(limit)).all()
+    rows = session.scalars(query.limit(limit)).all()
     return list(reversed(rows))
 
 

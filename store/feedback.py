@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from store.database import insert_missing
 from store.ids import new_id
+from store.newest import newest_of
 from store.records import AuditSample, Feedback, Prediction
 
 _SAID = ("label", "correct", "comment", "origin")
@@ -46,14 +47,23 @@ class LabelledRow:
     predicted: str | None
     """What the version answered; None if the prediction was not recorded."""
     inclusion: float | None
-    """Probability with which the row was drawn into the audit sample; None if it was not drawn, or if its label was
-    given because of what the answer was: such a row says nothing about how often answers are right."""
+    """Probability with which the row was drawn into the audit sample; None if it was not drawn, or if nobody ever gave
+    it a label whatever the answer was: such a row says nothing about how often answers are right."""
     at: datetime
 
     @property
     def origin(self) -> str:
         """audit or flagged: only audit rows may measure (docs/labels.md)."""
         return "flagged" if self.inclusion is None else "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerdict:
+    """Whether the answer to a row of the audit sample was right, by somebody who would have spoken in any case."""
+
+    right: bool
+    inclusion: float
+    """Probability with which the row was drawn."""
 
 
 def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
@@ -92,20 +102,21 @@ def labelled_rows(
     """Labelled rows of `model` whose newest verdict lies in (after_seq, until_seq], oldest first.
 
     The newest verdict on a prediction wins. `correct: true` without a label confirms the predicted one;
-    `correct: false` without a label teaches nothing yet and is left out, as is a row whose text is unknown.
+    `correct: false` without a label teaches nothing yet and is left out, as is a row whose text is unknown. A flag on
+    a reviewed row of the audit sample gives it another label, and does not take it out of the sample: flagged is
+    what was answered wrongly, and without these rows the rest of the sample would look better than the traffic.
     """
-    newest = select(func.max(Feedback.seq)).where(Feedback.model == model).group_by(Feedback.prediction_id)
-    if until_seq is not None:
-        newest = newest.where(Feedback.seq <= until_seq)
     query = (
-        select(Feedback, Prediction.input, Prediction.label, AuditSample.inclusion)
+        select(Feedback, Prediction.input, Prediction.label, AuditSample.inclusion, _is_reviewed(until_seq))
         .outerjoin(Prediction, Prediction.id == Feedback.prediction_id)
         .outerjoin(AuditSample, AuditSample.prediction_id == Feedback.prediction_id)
-        .where(Feedback.seq.in_(newest), Feedback.seq > after_seq)
+        .where(Feedback.model == model, Feedback.seq > after_seq, _is_newest(until_seq))
         .order_by(Feedback.seq)
     )
+    if until_seq is not None:
+        query = query.where(Feedback.seq <= until_seq)
     rows = []
-    for feedback, recorded_input, predicted, inclusion in session.execute(query):
+    for feedback, recorded_input, predicted, inclusion, is_reviewed in session.execute(query):
         label = feedback.label or (predicted if feedback.correct else None)
         text = recorded_input if recorded_input is not None else feedback.input
         if label is None or text is None:
@@ -118,16 +129,83 @@ def labelled_rows(
                 text=text,
                 label=label,
                 predicted=predicted,
-                inclusion=inclusion if feedback.origin == "audit" else None,
+                inclusion=inclusion if is_reviewed else None,
                 at=feedback.at,
             )
         )
     return rows
 
 
+def count_labelled(session: Session, model: str, *, after_seq: int, at_most: int, audit: bool = False) -> int:
+    """How many rows `labelled_rows` would give, or how many of them from the audit sample; it stops at `at_most`."""
+    recorded = Prediction.id.is_not(None)
+    newest = newest_of(session, select(Feedback.seq), Feedback.model, model, Feedback.seq, after_seq=after_seq)
+    query = (
+        newest.select_from(Feedback)
+        .outerjoin(Prediction, Prediction.id == Feedback.prediction_id)
+        .where(
+            _is_newest(None),
+            or_(Feedback.label.is_not(None), Feedback.correct.is_(True) & recorded),
+            or_(recorded, Feedback.input.is_not(None)),
+        )
+    )
+    if audit:
+        query = query.join(AuditSample, AuditSample.prediction_id == Feedback.prediction_id).where(_is_reviewed(None))
+    return session.scalar(select(func.count()).select_from(query.limit(at_most).subquery())) or 0
+
+
+def audit_verdicts(session: Session, model: str, version: int, *, rows: int) -> list[AuditVerdict]:
+    """What was said of the newest `rows` reviewed predictions of a version that were drawn into the audit sample.
+
+    Only the newest verdict that was given whatever the answer was counts. What somebody flagged, before or after it,
+    changes nothing here, and a bare `correct: false` says as much as a label does.
+    """
+    later = aliased(Feedback)
+    overruled = select(later.seq).where(
+        later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
+    )
+    said = (
+        select(Feedback.label, Feedback.correct, Prediction.label, AuditSample.inclusion)
+        .select_from(Feedback)
+        .join(Prediction, Prediction.id == Feedback.prediction_id)
+        .join(AuditSample, AuditSample.prediction_id == Feedback.prediction_id)
+        .where(
+            Feedback.model == model,
+            Feedback.version == version,
+            or_(Feedback.label.is_not(None), Feedback.correct.is_not(None)),
+            ~overruled.exists(),
+        )
+    )
+    newest = newest_of(session, said, Feedback.origin, "audit", Feedback.seq).limit(rows)
+    return [
+        AuditVerdict(right=bool(correct) if label is None else label == predicted, inclusion=inclusion)
+        for label, correct, predicted, inclusion in session.execute(newest)
+    ]
+
+
+def _is_newest(until_seq: int | None) -> ColumnElement[bool]:
+    """Whether no verdict on the same prediction came later. Asked row by row: whoever wants the newest few rows must
+    not have all verdicts sorted first."""
+    later = aliased(Feedback)
+    found = select(later.seq).where(later.prediction_id == Feedback.prediction_id, later.seq > Feedback.seq)
+    return ~_until(found, later.seq, until_seq).exists()
+
+
+def _is_reviewed(until_seq: int | None) -> ColumnElement[bool]:
+    """Whether anybody gave a verdict on the prediction whatever the answer was."""
+    review = aliased(Feedback)
+    found = select(review.seq).where(review.prediction_id == Feedback.prediction_id, review.origin == "audit")
+    return _until(found, review.seq, until_seq).exists()
+
+
+def _until(query: Select[int], seq: InstrumentedAttribute[int], until_seq: int | None) -> Select[int]:
+    return query if until_seq is None else query.where(seq <= until_seq)
+
+
 def last_feedback_seq(session: Session, model: str) -> int:
     """The highest sequence number so far; a snapshot closes here."""
-    return session.scalar(select(func.max(Feedback.seq)).where(Feedback.model == model)) or 0
+    newest = newest_of(session, select(Feedback.seq), Feedback.model, model, Feedback.seq)
+    return session.scalar(newest.limit(1)) or 0
 
 
 def count_feedback(session: Session, model: str | None = None) -> int:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVarTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from store.database import insert_missing
+from store.newest import newest_of
 from store.records import AuditSample, Feedback, Prediction
+
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class NewPrediction:
 
 
 _COLUMNS = [name for name in NewPrediction.__slots__ if name != "audit"]
+
+REVIEWED_ROWS = 1_000
+"""Newest rows of the audit sample among which those are counted that wait for a label: all of them would be counted
+every few seconds, and grow with the traffic."""
 
 
 def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
@@ -73,28 +80,20 @@ def newest_window(session: Session, model: str, version: int, *, rows: int, afte
     share of the traffic, and would show as drift.
     """
     found = session.scalars(
-        select(Prediction)
-        .where(
-            Prediction.model == model,
-            Prediction.version == version,
-            Prediction.reason == "sample",
-            Prediction.seq > after_seq,
-        )
-        .order_by(Prediction.seq.desc())
-        .limit(rows)
+        _sampled(session, select(Prediction), model, version, after_seq=after_seq).limit(rows)
     ).all()
     return list(reversed(found))
 
 
-def count_sampled(session: Session, model: str, version: int, *, after_seq: int = 0) -> int:
-    """How many sampled predictions of a version came after `after_seq`."""
-    query = select(func.count()).where(
-        Prediction.model == model,
-        Prediction.version == version,
-        Prediction.reason == "sample",
-        Prediction.seq > after_seq,
-    )
-    return session.scalar(query) or 0
+def count_sampled(session: Session, model: str, version: int, *, at_most: int, after_seq: int = 0) -> int:
+    """How many sampled predictions of a version came after `after_seq`; it stops counting at `at_most`."""
+    found = _sampled(session, select(Prediction.seq), model, version, after_seq=after_seq).limit(at_most)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
+
+def _sampled(session: Session, query: Select[*Ts], model: str, version: int, *, after_seq: int) -> Select[*Ts]:
+    of_version = query.where(Prediction.model == model, Prediction.version == version)
+    return newest_of(session, of_version, Prediction.reason, "sample", Prediction.seq, after_seq=after_seq)
 
 
 def count_predictions(session: Session, model: str | None = None) -> int:
@@ -105,7 +104,14 @@ def count_predictions(session: Session, model: str | None = None) -> int:
 
 
 def count_unlabelled_audit(session: Session, model: str) -> int:
-    """Rows of the audit sample that wait for a label of their own; a flag is none."""
-    labelled = (Feedback.prediction_id == AuditSample.prediction_id) & (Feedback.origin == "audit")
+    """How many of the newest `REVIEWED_ROWS` of the audit sample wait for a label of their own; a flag is none."""
+    newest = (
+        select(AuditSample.prediction_id)
+        .where(AuditSample.model == model)
+        .order_by(AuditSample.at.desc())
+        .limit(REVIEWED_ROWS)
+        .subquery()
+    )
+    labelled = (Feedback.prediction_id == newest.c.prediction_id) & (Feedback.origin == "audit")
     heard = select(Feedback.seq).where(labelled).exists()
-    return session.scalar(select(func.count()).where(AuditSample.model == model, ~heard)) or 0
+    return session.scalar(select(func.count()).select_from(newest).where(~heard)) or 0

@@ -179,7 +179,10 @@ class Feedback(Record):
     """A verdict on a prediction."""
 
     __tablename__ = "feedback"
-    __table_args__ = (Index("ix_feedback_model_seq", "model", "seq"),)
+    __table_args__ = (
+        Index("ix_feedback_model_seq", "model", "seq"),
+        Index("ix_feedback_version", "model", "version", "origin", "seq"),
+    )
 
     seq: Mapped[int] = mapped_column(Sequence64, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(64), unique=True)
@@ -202,8 +205,10 @@ class AuditSample(Record):
     """A prediction drawn at random, with known probability, for a person to label."""
 
     __tablename__ = "audit_samples"
+    __table_args__ = (Index("ix_audit_samples_newest", "model", "at"),)
+
     prediction_id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    model: Mapped[str] = mapped_column(String(128), index=True)
+    model: Mapped[str] = mapped_column(String(128))
     inclusion: Mapped[float]
     """Probability of the draw, above 0 and at most 1."""
     at: Mapped[datetime]
@@ -277,7 +282,10 @@ class Check(Record):
     """One drift check."""
 
     __tablename__ = "checks"
-    __table_args__ = (Index("ix_checks_model_seq", "model", "seq"),)
+    __table_args__ = (
+        Index("ix_checks_model_seq", "model", "seq"),
+        Index("ix_checks_version", "model", "version", "seq"),
+    )
 
     seq: Mapped[int] = mapped_column(Sequence64, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(64), unique=True)

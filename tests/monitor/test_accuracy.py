@@ -1,4 +1,3 @@
-from datetime import UTC, datetime
 from math import sqrt
 
 import numpy as np
@@ -7,31 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.accuracy import audit_accuracy, estimated_accuracy, wilson
-from store.feedback import LabelledRow
+from store.feedback import AuditVerdict
 from tests.monitor.traffic import Source, draw
 
 
-def row(right: bool, *, inclusion: float | None = 0.02) -> LabelledRow:
-    at = datetime(2026, 11, 2, tzinfo=UTC)
-    return LabelledRow(1, "p1", 1, "a text", "billing", "billing" if right else "refund", inclusion, at)
+def verdict(right: bool, *, inclusion: float = 0.02) -> AuditVerdict:
+    return AuditVerdict(right, inclusion)
 
 
 def test_the_audit_sample_gives_accuracy_with_its_interval() -> None:
-    found = audit_accuracy([row(True)] * 90 + [row(False)] * 10)
+    found = audit_accuracy([verdict(True)] * 90 + [verdict(False)] * 10)
     assert found is not None
     assert found.value == pytest.approx(0.9)
     assert (found.low, found.high) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson's, as printed in tables
     assert found.rows == 100
-
-
-def test_flagged_rows_never_enter_the_measurement() -> None:
-    audit = [row(True)] * 90 + [row(False)] * 10
-    flagged = [row(False, inclusion=None)] * 100
-    assert audit_accuracy(audit + flagged) == audit_accuracy(audit)
-    assert audit_accuracy(flagged) is None
-    assert (90 + 0) / 200 < 0.5, (
-        "fed with the flagged rows, a model that is right in 9 of 10 would look worse than a coin"
-    )
 
 
 def test_rows_drawn_with_different_probabilities_are_weighted_back_to_the_traffic() -> None:
@@ -44,8 +32,9 @@ def test_rows_drawn_with_different_probabilities_are_weighted_back_to_the_traffi
         right = rng.random(10_000) < np.where(hard, 0.60, 0.98)
         inclusion = np.where(hard, 0.2, 0.02)
         drawn = rng.random(10_000) < inclusion
-        rows = [row(bool(r), inclusion=float(p)) for r, p in zip(right[drawn], inclusion[drawn], strict=True)]
-        found = audit_accuracy(rows)
+        found = audit_accuracy(
+            [AuditVerdict(bool(r), float(p)) for r, p in zip(right[drawn], inclusion[drawn], strict=True)]
+        )
         assert found is not None
         estimates.append(found.value)
         covered += found.low <= truth <= found.high
@@ -53,7 +42,7 @@ def test_rows_drawn_with_different_probabilities_are_weighted_back_to_the_traffi
     assert covered >= 200 * 0.95 - 3 * sqrt(200 * 0.95 * 0.05), f"{covered} of 200 intervals hold the truth"
 
 
-def test_without_an_audit_row_nothing_is_claimed() -> None:
+def test_without_a_verdict_nothing_is_claimed() -> None:
     assert audit_accuracy([]) is None
 
 

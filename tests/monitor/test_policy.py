@@ -57,6 +57,12 @@ def test_confirmed_drift_with_enough_labels_retrains() -> None:
     assert decision.summary == "drift confirmed (embedding); 600 new labelled rows"
 
 
+def test_of_more_labels_than_were_counted_it_is_said_that_there_may_be_more() -> None:
+    decision = decide_retrain(replace(DRIFT, new_labels=POLICY.count_to), POLICY, NOW)
+    assert decision.summary == "drift confirmed (embedding); 5000 or more new labelled rows"
+    assert RetrainPolicy(min_labels=9_000).count_to == 9_000, "or so many would never be there"
+
+
 def test_flagged_labels_alone_cannot_pass_the_gate_so_they_wait() -> None:
     decision = decide_retrain(replace(DRIFT, new_audit_labels=12), POLICY, NOW)
     assert (decision.action, decision.blockers) == (Action.NONE, ("audit",))

@@ -1,6 +1,14 @@
 import pytest
 
-from store.feedback import add_feedback, count_feedback, labelled_rows, last_feedback_seq
+from store.feedback import (
+    AuditVerdict,
+    add_feedback,
+    audit_verdicts,
+    count_feedback,
+    count_labelled,
+    labelled_rows,
+    last_feedback_seq,
+)
 from store.predictions import add_predictions
 from tests.store.conftest import NOW
 from tests.store.rows import prediction, prediction_id, verdict
@@ -77,12 +85,94 @@ def test_the_same_said_with_the_text_that_was_asked_for_is_the_same(answered):
 
 
 def test_only_a_drawn_row_that_was_labelled_whatever_the_answer_may_measure(answered):
-    said = [(number, origin) for number in (1, 2) for origin in ("audit", "flagged")]
-    for number, origin in said:
-        say(answered, verdict(number, label="refund", by=f"{number} {origin}", origin=origin))
-        (row,) = [row for row in rows(answered) if row.prediction_id == prediction_id(number)]
-        measures = (number, origin) == (1, "audit")
-        assert (row.origin, row.inclusion) == (("audit", 0.02) if measures else ("flagged", None))
+    for number in (1, 2):
+        for origin in ("flagged", "audit"):
+            say(answered, verdict(number, label="refund", by=origin, origin=origin))
+            (row,) = [row for row in rows(answered) if row.prediction_id == prediction_id(number)]
+            measures = (number, origin) == (1, "audit")
+            assert (row.origin, row.inclusion) == (("audit", 0.02) if measures else ("flagged", None))
+
+
+def test_a_flag_teaches_another_label_and_takes_no_row_out_of_the_audit_sample(answered):
+    """Flagged is what was answered wrongly: the rows that are left would look better than the traffic."""
+    say(answered, verdict(1, label="refund", origin="audit"), verdict(1, label="shipping", by="bob"))
+    (row,) = rows(answered)
+    assert (row.label, row.origin, row.inclusion) == ("shipping", "audit", 0.02)
+
+
+def test_what_was_no_review_yet_when_a_snapshot_closed_is_none_in_it(answered):
+    say(answered, verdict(1, label="shipping", by="bob"), verdict(1, label="refund", origin="audit"))
+    assert [row.origin for row in rows(answered, until_seq=1)] == ["flagged"]
+
+
+def judged(database, version: int = 1, *, rows: int = 10) -> list[AuditVerdict]:
+    with database.read() as session:
+        return audit_verdicts(session, "tickets", version, rows=rows)
+
+
+RIGHT, WRONG = AuditVerdict(True, 0.02), AuditVerdict(False, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"label": "billing"}, [RIGHT]),
+        ({"label": "refund"}, [WRONG]),
+        ({"correct": True}, [RIGHT]),
+        ({"correct": False}, [WRONG]),
+        ({"label": "refund", "correct": True}, [WRONG]),
+        ({"comment": "hm"}, []),
+    ],
+)
+def test_a_review_says_whether_the_answer_was_right(answered, said, found):
+    say(answered, verdict(1, origin="audit", **said))
+    assert judged(answered) == found
+
+
+def test_a_row_that_was_not_drawn_or_not_reviewed_says_nothing_about_the_traffic(answered):
+    say(answered, verdict(1, label="refund"), verdict(2, label="refund", origin="audit"))
+    say(answered, verdict(3, label="refund", input="x", origin="audit"))
+    assert judged(answered) == []
+
+
+def test_the_newest_review_counts_whatever_was_flagged_before_or_after_it(answered):
+    say(answered, verdict(1, label="refund", by="bob"))
+    say(answered, verdict(1, label="billing", origin="audit"), verdict(1, label="refund", by="cy", origin="audit"))
+    say(answered, verdict(1, label="billing", by="dee"), verdict(1, correct=True, by="eve"))
+    assert judged(answered) == [WRONG]
+
+
+def test_reviews_are_those_of_the_newest_rows_of_one_version(database):
+    drawn = [prediction(i, audit=0.02 + i / 100, version=1 + i // 5) for i in range(10)]
+    with database.write() as session:
+        add_predictions(session, drawn)
+    for row in drawn:
+        say(database, verdict(prediction_id=row.id, version=row.version, correct=True, origin="audit"))
+    assert [found.inclusion for found in judged(database, 1, rows=2)] == [drawn[4].audit, drawn[3].audit]
+    assert len(judged(database, 2)) == 5
+    assert judged(database, 3) == []
+
+
+@pytest.mark.parametrize("after_seq", [0, 5, 100])
+def test_labelled_rows_are_counted_without_being_read(answered, after_seq):
+    with answered.write() as session:
+        add_predictions(session, [prediction(i, audit=0.5) for i in range(10, 14)])
+    say(answered, verdict(1, label="refund"), verdict(1, correct=False, by="bob"), verdict(2, correct=True))
+    say(
+        answered, verdict(3, correct=True, input="x"), verdict(4, label="refund", input="x"), verdict(5, label="refund")
+    )
+    say(answered, *(verdict(i, label="refund", origin="audit") for i in range(10, 14)))
+    say(answered, verdict(10, label="shipping", by="bob"), verdict(11, correct=False, by="cy", origin="audit"))
+    found = rows(answered, after_seq=after_seq)
+    audit = [row for row in found if row.origin == "audit"]
+    with answered.read() as session:
+        counted = [
+            count_labelled(session, "tickets", after_seq=after_seq, at_most=limit, audit=only_audit)
+            for limit in (1, 100)
+            for only_audit in (False, True)
+        ]
+    assert counted == [min(1, len(found)), min(1, len(audit)), len(found), len(audit)]
+    assert (len(found), len(audit)) == {0: (5, 3), 5: (3, 3), 100: (0, 0)}[after_seq]
 
 
 def test_the_text_is_nothing_that_is_said(answered):
