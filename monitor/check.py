@@ -20,7 +20,7 @@ from monitor.telling import changes, telling_rows
 from monitor.window import load_window
 from store.checks import last_checks
 from store.errors import BadInput, Conflict
-from store.reference import Reference, load_reference
+from store.reference import Reference
 from store.settings import Settings
 from store.versions import get_adapter, get_deployment, get_version
 
@@ -87,7 +87,7 @@ def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
     if seen.version.reference is None:
         why = f"no reference: version {seen.version.number} was registered without validation rows"
         return Computed(not_enough_data(why), {}, reference_rows=0)
-    reference = load_reference(parts.artifacts.fetch(seen.version.reference))
+    reference = parts.references.get(seen.version.reference)
     judged = _judge(parts, seen, reference, asked=asked)
     before = estimated_accuracy(reference.probabilities, reference.temperature)
     return Computed(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from monitor.references import References
 from store.artifacts import ArtifactStore, open_artifacts
 from store.clock import Clock, utc_now
 from store.database import Database, open_database
@@ -15,6 +16,7 @@ class MonitorParts:
     settings: Settings
     database: Database
     artifacts: ArtifactStore
+    references: References
     clock: Clock = utc_now
 
 
@@ -23,6 +25,7 @@ def open_monitor_parts(settings: Settings, *, clock: Clock = utc_now) -> Iterato
     """Raises StoreUnavailable, SchemaMismatch, BadInput."""
     database = open_database(settings)
     try:
-        yield MonitorParts(settings, database, open_artifacts(settings), clock)
+        artifacts = open_artifacts(settings)
+        yield MonitorParts(settings, database, artifacts, References(artifacts), clock)
     finally:
         database.close()

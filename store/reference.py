@@ -34,6 +34,11 @@ class Reference:
         return len(self.true_label)
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        return int(sum(getattr(self, name).nbytes for name in _ARRAYS))
+
+    @property
     def accuracy(self) -> float:
         """Share of rows answered rightly, 0 to 1."""
         return float(np.mean(self.probabilities.argmax(axis=1) == self.true_label))
