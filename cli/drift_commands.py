@@ -13,7 +13,7 @@ from cli.group import command_group
 from cli.model_commands import ModelName
 from cli.output import AsJson, facts, show, table
 from cli.parts import Parts, open_parts, settings_of
-from store.checks import get_check, last_checks
+from store.checks import get_check, last_checks, why_no_report
 from store.predictions import get_predictions
 from store.versions import get_deployment
 from store.views import check_view
@@ -83,9 +83,11 @@ def show_(
     """One check: signal by signal, with the page that Evidently drew."""
     with open_parts(ctx) as parts:
         with parts.database.read() as session:
-            view = _with_inputs(session, _with_estimate(check_view(get_check(session, check))))
-        page = _page(parts, view["report"])
-        show(view | {"page": page and str(page)}, *_drawn(view | {"page": page}), as_json=as_json)
+            row = get_check(session, check)
+            view = _with_inputs(session, _with_estimate(check_view(row)))
+        page = _page(parts, row.report)
+        told = page or f"none: {why_no_report(row)}"
+        show(view | {"page": page and str(page)}, *_drawn(view | {"page": told}), as_json=as_json)
 
 
 def _drawn(view: dict[str, Any]) -> list[RenderableType]:

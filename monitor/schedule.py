@@ -1,4 +1,4 @@
-"""When a check is due, and the round that looks at every model.
+"""When a check is due, and the round that looks at every model; how often old reports are cleaned away.
 
 A round never lets one model's trouble keep another from being checked. What went wrong is logged once, by whoever
 meets it: a broken model when its check was due, a silent store when it falls silent and when it is back.
@@ -17,6 +17,7 @@ from monitor.facts import closed_at
 from monitor.metrics import MonitorMetrics
 from monitor.parts import MonitorParts
 from monitor.record import CheckResult
+from monitor.retention import CLEAN_EVERY_S, clean_reports
 from store.checks import last_checks
 from store.errors import Conflict, DriftgateError, StoreUnavailable
 from store.feedback import count_labelled
@@ -206,4 +207,19 @@ def schedule_ticks(scheduler: BaseScheduler, watch: Watch, *, every_s: float, fi
         coalesce=True,
         misfire_grace_time=None,
         id="tick",
+    )
+
+
+def schedule_cleaning(scheduler: BaseScheduler, parts: MonitorParts, *, first: datetime) -> None:
+    """A job of its own: a slow object store must not keep checks waiting."""
+    scheduler.add_job(
+        clean_reports,
+        "interval",
+        args=[parts],
+        seconds=CLEAN_EVERY_S,
+        next_run_time=first,
+        max_instances=1,
+        coalesce=True,
+        misfire_grace_time=None,
+        id="clean",
     )

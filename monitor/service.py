@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from monitor.metrics import MonitorMetrics
 from monitor.parts import MonitorParts, open_monitor_parts
 from monitor.record import CheckResult
-from monitor.schedule import Watch, schedule_ticks
+from monitor.retention import clean_reports
+from monitor.schedule import Watch, schedule_cleaning, schedule_ticks
 from store.clock import Clock, utc_now
 from store.errors import BadInput
 from store.logs import get_log
@@ -26,6 +27,8 @@ logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that finds th
 def run_monitor(settings: Settings, *, once: bool, stop: threading.Event, clock: Clock = utc_now) -> list[CheckResult]:
     """Watch all models until `stop` is set; `once`: check each of them now, due or not, and return what came of it.
 
+    Either way reports that are too old are deleted.
+
     Raises StoreUnavailable, SchemaMismatch, BadInput at the start. Later a silent store is waited for; a bug in the
     tick itself ends the process with its exception, because a monitor that no longer looks must not seem alive.
     """
@@ -33,7 +36,9 @@ def run_monitor(settings: Settings, *, once: bool, stop: threading.Event, clock:
     with open_monitor_parts(settings, clock=clock) as parts:
         watch = Watch(parts, metrics)
         if once:
-            return watch.check_all()
+            results = watch.check_all()
+            clean_reports(parts)
+            return results
         with _metrics_endpoint(settings, metrics):
             _tick_until(stop, parts, watch)
     return []
@@ -48,8 +53,9 @@ def _tick_until(stop: threading.Event, parts: MonitorParts, watch: Watch) -> Non
         stop.set()
 
     scheduler.add_listener(on_error, EVENT_JOB_ERROR)
-    every_s = parts.settings.monitor_tick_s
-    schedule_ticks(scheduler, watch, every_s=every_s, first=datetime.now(UTC))  # the scheduler's own clock
+    every_s, now = parts.settings.monitor_tick_s, datetime.now(UTC)  # the scheduler's own clock
+    schedule_ticks(scheduler, watch, every_s=every_s, first=now)
+    schedule_cleaning(scheduler, parts, first=now)
     scheduler.start()
     _log.info("monitor_started", tick_s=every_s)
     try:

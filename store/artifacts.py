@@ -2,7 +2,8 @@
 
 A folder is written under a temporary name, synced and renamed (or, on an object store that has no rename, its
 manifest is written last); a record points to it only afterwards. `fetch` verifies every checksum before anybody
-reads a byte, so neither a half-written nor a damaged artifact is ever loaded.
+reads a byte, so neither a half-written nor a damaged artifact is ever loaded. Deleting goes the other way round: the
+name, or the manifest, goes first, so a half-deleted artifact is one that is not there.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -22,6 +24,7 @@ from store.settings import Settings
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 _PASSWORD = re.compile(r"://[^/@]*@")
+_KEY = re.compile(r"[a-z]+/[0-9a-f]{64}")
 
 
 class ArtifactStore:
@@ -70,6 +73,22 @@ class ArtifactStore:
         _verify(key, local)
         return local
 
+    def delete(self, key: str) -> None:
+        """Delete the artifact `key`, and the copy of it here; no record may point to it any more.
+
+        What is gone, or half gone, is deleted again without complaint. Raises ArtifactCorrupt for what is no key,
+        StoreUnavailable.
+        """
+        if not _KEY.fullmatch(key):  # "" or "reports" would take all of them along
+            raise ArtifactCorrupt(f"{key!r} is not the key of an artifact; nothing was deleted")
+        try:
+            if self._local:
+                self._delete_local(key)
+            else:
+                self._delete_remote(key)
+        except Exception as error:  # every file system brings errors of its own; those of S3 are no OSError
+            raise StoreUnavailable(f"cannot delete artifact {key} under {self._root}: {error}") from error
+
     def _put_local(self, key: str, folder: Path, manifest: bytes) -> None:
         target = Path(self._root) / key
         if target.exists():
@@ -103,6 +122,25 @@ class ArtifactStore:
         for source in sorted(folder.iterdir()):
             self._fs.put_file(str(source), str(target / source.name))
         self._fs.pipe_file(str(target / MANIFEST), manifest)
+
+    def _delete_local(self, key: str) -> None:
+        target, going = Path(self._root) / key, Path(self._root) / ".deleted" / key
+        with suppress(FileNotFoundError):  # somebody else deletes it at this very moment
+            if going.exists():  # whoever began was cut off
+                shutil.rmtree(going)
+            if target.exists():
+                going.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(target, going)
+                _sync(target.parent)
+                shutil.rmtree(going)
+
+    def _delete_remote(self, key: str) -> None:
+        """File by file: `rm` would take a root with an asterisk for a pattern, and on S3 keep to itself what failed."""
+        target = self._root / key
+        for path in (str(target / MANIFEST), *self._fs.find(str(target))):
+            with suppress(FileNotFoundError):
+                self._fs.rm_file(path)
+        shutil.rmtree(self._cache / key, ignore_errors=True)
 
     def _download(self, key: str, local: Path) -> None:
         incoming = self._cache / ".incoming" / uuid.uuid4().hex

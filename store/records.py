@@ -306,7 +306,10 @@ class Check(Record):
     decision: Mapped[dict[str, Any]]
     """What the policy made of it, with its reasons."""
     report: Mapped[str | None]
-    """Artifact of the Evidently report."""
+    """Artifact of the Evidently report; None if none was drawn, or it was deleted."""
+    report_deleted_at: Mapped[datetime | None]
+    report_retired: Mapped[str | None]
+    """Artifact that was the report and is still to be deleted."""
     at: Mapped[datetime]
 
 

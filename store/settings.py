@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     window_min_rows: int = Field(100, ge=20, description="Below this a check answers `not_enough_data`")
     false_alarm_rate: float = Field(0.01, gt=0, lt=1, description="False alarms a check, when nothing drifts, at most")
     confirm_checks: int = Field(2, ge=1, description="Checks in a row that must agree before drift is confirmed")
+    reports_keep_days: int = Field(
+        90, ge=1, le=36_500, description="Days after which the report of a check is deleted; its figures stay"
+    )
 
     # Policy
     retrain_min_labels: int = Field(500, ge=1, description="New labelled rows without which nothing is trained")

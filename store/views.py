@@ -74,6 +74,7 @@ def check_view(row: Check) -> dict[str, Any]:
         "accuracy": row.accuracy,
         "decision": row.decision,
         "report": row.report,
+        "report_deleted_at": row.report_deleted_at.isoformat() if row.report_deleted_at else None,
     }
 
 

@@ -11,7 +11,7 @@ from server.parts import parts_of
 from server.security import needs
 from store import views
 from store.artifacts import MANIFEST
-from store.checks import get_check, last_checks
+from store.checks import get_check, last_checks, why_no_report
 from store.errors import NotFound
 from store.events import history
 from store.feedback import count_feedback
@@ -62,15 +62,15 @@ def model_story(model: str, request: Request) -> Response:
         )
 
 
-@router.get("/checks/{check}/report")
+@router.get("/drift/{check}")
 def drift_report(check: str, request: Request) -> Response:
     """The Evidently report of a check. It brings its own scripts, so it is sandboxed away from everything else."""
     parts = parts_of(request)
     with parts.database.read() as session:
-        key = get_check(session, check).report
-    if key is None:
-        raise NotFound(f"check {check} has no report; it had too little data to compare")
-    page = next(p for p in parts.artifacts.fetch(key).iterdir() if p.name != MANIFEST)
+        row = get_check(session, check)
+    if row.report is None:
+        raise NotFound(f"check {check} has no report: {why_no_report(row)}")
+    page = next(p for p in parts.artifacts.fetch(row.report).iterdir() if p.name != MANIFEST)
     policy = "sandbox allow-scripts; default-src 'unsafe-inline' 'unsafe-eval' data: blob:"
     return HTMLResponse(page.read_text("utf-8"), headers={"Content-Security-Policy": policy})
 

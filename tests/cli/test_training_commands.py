@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from store.checks import last_checks
+from store.checks import add_check, last_checks
 from store.clock import utc_now
 from store.database import open_database
 from store.settings import load_settings
 from tests.cli.stock import add_answers, add_imported_base
+from tests.store.rows import check
 
 WORDS = {
     "shipping": ["parcel", "courier", "delivery", "truck", "driver", "address", "late", "door", "street", "box"],
@@ -164,6 +165,16 @@ def test_drift_is_checked_listed_and_shown(driftgate, ask, refusal, opened, home
     report = home / "artifacts" / shown["report"] / "report.html"
     report.write_text("another page")
     assert "file 'report.html' has checksum" in refusal("drift", "show", found["check"])
+
+
+def test_a_check_without_a_page_says_why(driftgate, ask, opened):
+    row = check("tickets", at=utc_now())
+    with opened.write() as session:
+        add_check(session, row)
+    assert ask("drift", "show", row.id)["page"] is None
+    said = driftgate("drift", "show", row.id).stdout
+    assert "none: nothing differed and nobody had asked" in said
+    assert "driftgate drift check tickets" in said
 
 
 def test_drift_of_what_is_not_there(refusal, with_model):

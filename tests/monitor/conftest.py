@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.check import REPORT_FILE
 from monitor.parts import MonitorParts, open_monitor_parts
 from store.bases import add_base
-from store.checks import last_checks
+from store.checks import add_check, last_checks
+from store.errors import ArtifactCorrupt
 from store.events import history
 from store.feedback import NewFeedback, add_feedback
 from store.predictions import add_predictions
@@ -20,6 +22,7 @@ from store.settings import load_settings
 from store.snapshots import add_snapshot
 from store.versions import NewVersion, promote, register_version
 from tests.monitor.traffic import LABELS, Source, as_predictions, as_reference, draw, with_reason
+from tests.store.rows import check
 
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 
@@ -87,6 +90,24 @@ class World:
                     verdict = NewFeedback(row.id, model, version, LABELS[truth], None, None, None, "ann", "audit")
                     add_feedback(session, verdict, now=self.clock())
         return [row.id for row in new]
+
+    def keep_report(self, *, days_old: float, model: str = "tickets", page: str | None = None) -> tuple[str, str]:
+        """Record a check with a page, as if it had been made `days_old` ago. Returns its id and the page's artifact."""
+        folder = self.folder / f"page-{self.rng.integers(1 << 30)}"
+        folder.mkdir(parents=True)
+        (folder / REPORT_FILE).write_text(folder.name if page is None else page)
+        key = self.parts.artifacts.put("reports", folder)
+        row = check(model, at=self.clock() - timedelta(days=days_old), report=key)
+        with self.parts.database.write() as session:
+            add_check(session, row)
+        return row.id, key
+
+    def has_artifact(self, key: str) -> bool:
+        try:
+            self.parts.artifacts.fetch(key)
+        except ArtifactCorrupt:
+            return False
+        return True
 
     def checks(self, model: str = "tickets") -> list[Check]:
         with self.parts.database.read() as session:

@@ -10,6 +10,8 @@ from monitor.service import run_monitor
 from store.errors import BadInput, StoreUnavailable
 from store.settings import Settings, load_settings
 from tests.monitor.conftest import MakeWorld, World
+from tests.ports import free_port
+from tests.waiting import until
 
 
 class Turning:
@@ -39,12 +41,6 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[BaseEx
     return thread, failures
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_once_checks_every_model_and_returns(make_world: MakeWorld) -> None:
     world = make_world()
     world.deploy()
@@ -58,7 +54,7 @@ def test_the_process_ticks_serves_metrics_and_ends_when_told(make_world: MakeWor
     world = make_world(monitor_port=port, monitor_tick_s=0.05, check_every_predictions=100)
     world.deploy()
     world.answer(120)
-    stop, clock = threading.Event(), Turning(world, times=4)  # due? check; due? due?: the first check is recorded
+    stop, clock = threading.Event(), Turning(world, times=5)  # cleaning; due? check; due? due?: the first is recorded
     thread, failures = in_thread(lambda: run_monitor(world.parts.settings, once=False, stop=stop, clock=clock))
     try:
         assert clock.seen.wait(timeout=60)
@@ -73,6 +69,27 @@ def test_the_process_ticks_serves_metrics_and_ends_when_told(make_world: MakeWor
     assert len(world.checks()) == 1
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_once_deletes_old_reports_too(make_world: MakeWorld) -> None:
+    world = make_world()
+    (_, old), _ = world.keep_report(days_old=91), world.keep_report(days_old=0)
+    run_monitor(world.parts.settings, once=True, stop=threading.Event(), clock=world.clock)
+    assert not world.has_artifact(old)
+
+
+def test_the_process_deletes_old_reports(make_world: MakeWorld) -> None:
+    world = make_world(monitor_port=0)
+    (_, old), (_, newest) = world.keep_report(days_old=91), world.keep_report(days_old=0)
+    stop = threading.Event()
+    thread, failures = in_thread(lambda: run_monitor(world.parts.settings, once=False, stop=stop, clock=world.clock))
+    try:
+        until(lambda: not world.has_artifact(old))
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+    assert failures == []
+    assert world.has_artifact(newest)
 
 
 def test_a_bug_in_the_tick_ends_the_process_instead_of_hiding(make_world: MakeWorld) -> None:
@@ -119,3 +136,14 @@ def test_the_scheduler_stacks_no_ticks() -> None:
     schedule_ticks(scheduler, Still(), every_s=5.0, first=datetime.now(UTC))  # type: ignore[arg-type]  # only tick is used
     (job,) = scheduler.get_jobs()
     assert (job.max_instances, job.coalesce, job.trigger.interval_length) == (1, True, 5.0)
+
+
+def test_cleaning_is_a_job_of_its_own_and_stacks_neither(make_world: MakeWorld) -> None:
+    from datetime import UTC, datetime
+
+    from monitor.schedule import schedule_cleaning
+
+    scheduler = BackgroundScheduler(timezone=UTC)
+    schedule_cleaning(scheduler, make_world().parts, first=datetime.now(UTC))
+    (job,) = scheduler.get_jobs()
+    assert (job.max_instances, job.coalesce, job.trigger.interval_length) == (1, True, 3600.0)

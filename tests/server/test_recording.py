@@ -140,7 +140,7 @@ def test_a_server_outlives_its_postgresql(start: Start, tmp_path, tiny, adapters
         server = start(database_url=url)
         said = server.predict("a", tags={"k": "v"}).json()["predictions"][0]
         assert server.post("/v1/feedback", {"prediction_id": said["id"], "label": "x"}).status_code == 201
-        for path in ("/v1/models/%00/history", "/v1/runs/%00", "/models/%00", "/checks/%00/report"):
+        for path in ("/v1/models/%00/history", "/v1/runs/%00", "/models/%00", "/drift/%00"):
             assert server.get(path).status_code in (404, 422), path
         until(lambda: server.metric("driftgate_predictions_recorded_total") == 1)
         database_server.stop()

@@ -23,7 +23,7 @@ ROUTES = {
         ("GET", "/v2/models/tickets/ready"),
         ("GET", "/"),
         ("GET", "/models/tickets"),
-        ("GET", "/checks/x/report"),
+        ("GET", "/drift/x"),
     ],
 }
 OPEN = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"]

@@ -9,7 +9,7 @@ from store.database import Database
 from store.feedback import NewFeedback
 from store.ids import new_id
 from store.predictions import NewPrediction
-from store.records import Base
+from store.records import Base, Check
 from store.versions import NewVersion, register_version
 from tests.store.conftest import NOW
 
@@ -68,6 +68,23 @@ def prediction_id(number: int, *, model: str = "tickets", version: int = 1) -> s
 def verdict(number: int = 1, **fields: Any) -> NewFeedback:
     new = NewFeedback(prediction_id(number), "tickets", 1, None, None, None, None, "ann")
     return replace(new, **fields)
+
+
+def check(model: str = "tickets", *, at: datetime = NOW, **columns: Any) -> Check:
+    values = {
+        "version": 1,
+        "verdict": "stable",
+        "kinds": [],
+        "signals": {"length": {"statistic": 0.1, "p_value": 0.5, "threshold": 0.01, "drifted": False}},
+        "window_rows": 500,
+        "window_from": 1,
+        "window_until": 500,
+        "reference_rows": 400,
+        "accuracy": {},
+        "decision": {"action": "none"},
+        "report": None,
+    }
+    return Check(id=new_id(at), model=model, at=at, **{**values, **columns})
 
 
 def any_id(now: datetime = NOW) -> str:

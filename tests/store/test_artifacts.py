@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,82 @@ def test_a_store_that_cannot_be_written_is_an_outage(tmp_path, folder):
         store.put("adapters", folder)
     with pytest.raises(StoreUnavailable, match="cannot read artifact"):
         store.fetch("adapters/" + "0" * 64)
+
+
+def files_below(root: Path) -> list[str]:
+    return [path.name for path in root.rglob("*") if path.is_file()]
+
+
+def test_a_deleted_artifact_is_gone_and_the_others_stay(tmp_path, bucket, artifacts, folder):
+    key = artifacts.put("reports", folder)
+    (folder / "a.txt").write_text("b")
+    other = artifacts.put("reports", folder)
+    artifacts.fetch(key)
+    artifacts.delete(key)
+    with pytest.raises(ArtifactCorrupt, match="missing"):
+        artifacts.fetch(key)
+    artifacts.delete(key)  # once more is no trouble
+    assert contents(artifacts.fetch(other)) == contents(folder)
+    artifacts.delete(other)
+    left = [*files_below(tmp_path / "store"), *files_below(tmp_path / "cache"), *bucket.store]
+    assert left == []
+
+
+def test_what_was_deleted_can_be_put_again(artifacts, folder):
+    key = artifacts.put("reports", folder)
+    artifacts.delete(key)
+    assert artifacts.put("reports", folder) == key
+    assert contents(artifacts.fetch(key)) == contents(folder)
+    artifacts.delete(key)
+
+
+@pytest.mark.parametrize("key", ["", ".", "reports", "reports/", "reports/x", "../" + "0" * 64, "a/b/" + "0" * 64])
+def test_only_one_artifact_can_be_deleted(artifacts, folder, key):
+    kept = artifacts.put("reports", folder)
+    with pytest.raises(ArtifactCorrupt, match="nothing was deleted"):
+        artifacts.delete(key)
+    assert contents(artifacts.fetch(kept)) == contents(folder)
+
+
+def test_a_deletion_that_was_cut_off_leaves_nothing_half_and_is_taken_up_again(tmp_path, local, folder, monkeypatch):
+    key = local.put("reports", folder)
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", crash)  # a process that is killed before a file is removed
+        with pytest.raises(KeyboardInterrupt):
+            local.delete(key)
+    assert list((tmp_path / "store" / "reports").iterdir()) == []
+    assert len(files_below(tmp_path / "store")) == 4, "put away, and not yet removed"
+    local.delete(key)
+    assert files_below(tmp_path / "store") == []
+
+
+def test_a_remote_deletion_that_was_cut_off_leaves_what_is_not_there(bucket, remote, folder, monkeypatch):
+    key = remote.put("reports", folder)
+
+    def only_the_manifest(bucket: MemoryFileSystem, path: str) -> None:
+        if not path.endswith(MANIFEST):
+            raise OSError("connection reset")
+        del bucket.store[path]
+
+    with monkeypatch.context() as cut:
+        cut.setattr(MemoryFileSystem, "rm_file", only_the_manifest)
+        with pytest.raises(StoreUnavailable, match=f"cannot delete artifact {key}"):
+            remote.delete(key)
+    assert bucket.store
+    with pytest.raises(ArtifactCorrupt, match="missing"):
+        remote.fetch(key)
+    remote.delete(key)
+    assert list(bucket.store) == []
+
+
+def test_two_may_delete_the_same_at_the_same_moment(tmp_path, local, folder):
+    key = local.put("reports", folder)
+    assert all_at_once([lambda: local.delete(key)] * 4) == [None] * 4
+    assert files_below(tmp_path / "store") == []
 
 
 def test_the_manifest_lists_every_file_with_its_checksum(local, folder):

@@ -1,3 +1,6 @@
+import re
+from datetime import UTC, datetime
+
 import pytest
 
 from store.artifacts import open_artifacts
@@ -10,6 +13,7 @@ from tests.server.problems import problem
 from tests.server.test_models import check
 
 SCRIPT = "<script>alert('x')</script>"
+DELETED = datetime(2027, 2, 1, 4, 0, tzinfo=UTC)
 
 
 def test_the_first_page_has_a_line_for_every_model(server):
@@ -47,6 +51,7 @@ def test_what_people_wrote_is_text_and_never_markup(start: Start):
         {"verdict": "not_enough_data", "accuracy": {}, "signals": {}, "kinds": [], "decision": {}},
         {"accuracy": {"validation": {"value": 0.9}}, "signals": {"length": {"drifted": False}}},
         {"report": "reports/x"},
+        {"report_deleted_at": utc_now()},
     ],
 )
 def test_a_check_of_any_kind_can_be_shown(start: Start, columns):
@@ -64,14 +69,34 @@ def test_a_report_is_shown_in_a_sandbox(start: Start, tmp_path):
     (report / "report.html").write_text("<p>it drifted</p>")
     key = open_artifacts(server.settings).put("reports", report)
     with server.database.write() as session:
-        with_report, without = check(report=key), check(report=None)
-        add_check(session, with_report)
-        add_check(session, without)
-    page = server.get(f"/checks/{with_report.id}/report")
+        drawn = check(report=key)
+        add_check(session, drawn)
+    assert f'<a href="/drift/{drawn.id}">open</a>' in server.get("/models/tickets").text
+    page = server.get(f"/drift/{drawn.id}")
     assert "it drifted" in page.text
     assert page.headers["content-security-policy"].startswith("sandbox allow-scripts;")
-    problem(server.get(f"/checks/{without.id}/report"), 404, "has no report")
-    problem(server.get("/checks/none/report"), 404, "no check 'none'")
+    problem(server.get("/drift/none"), 404, "no check 'none'")
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"verdict": "not_enough_data"}, "there was too little data to compare"),
+        ({"verdict": "stable"}, "nothing differed and nobody had asked; .*: driftgate drift check tickets$"),
+        ({"verdict": "stable", "report_deleted_at": DELETED}, "it was deleted on 2027-02-01"),
+        ({"verdict": "drift", "report_deleted_at": DELETED}, "it was deleted on 2027-02-01"),
+    ],
+)
+def test_a_check_without_a_report_says_why(start: Start, columns, why):
+    server = start()
+    with server.database.write() as session:
+        without = check(report=None, **columns)
+        add_check(session, without)
+    answer = server.get(f"/drift/{without.id}")
+    assert re.search(f"^check {without.id} has no report: {why}", problem(answer, 404)["detail"])
+    listed = server.get("/models/tickets").text
+    assert f"/drift/{without.id}" not in listed
+    assert ('<span class="soft">deleted</span>' in listed) == ("report_deleted_at" in columns)
 
 
 def test_an_unknown_model_has_no_page(server):
