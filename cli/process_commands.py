@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -70,10 +71,22 @@ def serve(
     run_server(settings, insecure=insecure, listen_fd=listen_fd)
 
 
-def monitor(ctx: typer.Context, once: Once = False, as_json: AsJson = False) -> None:
+def monitor(
+    ctx: typer.Context,
+    once: Once = False,
+    evidently_workspace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to which each report is added for Evidently's own UI, too; "
+            "the default is DRIFTGATE_EVIDENTLY_WORKSPACE.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """With --once, every deployed model is checked now, due or not, and the results are printed."""
     require_extra("monitor")
-    settings = settings_of(ctx)
+    settings = settings_of(ctx, evidently_workspace=evidently_workspace)
     from monitor.service import run_monitor
 
     with stopping() as stop:

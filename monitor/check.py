@@ -14,7 +14,7 @@ from monitor.joint_test import Deals, joint_test, permutations_for
 from monitor.parts import MonitorParts
 from monitor.policy import Action, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
-from monitor.report import write_report
+from monitor.report import Drawing, draw_report
 from monitor.signals import Signals, signals_of
 from monitor.telling import changes, telling_rows
 from monitor.window import load_window
@@ -51,7 +51,10 @@ def run_check(parts: MonitorParts, model: str, *, asked: bool = False, window_ro
     if computed.drift.verdict is Verdict.NOT_ENOUGH_DATA and not asked and policy.action is not Action.RETRAIN:
         return result_of(seen, computed, policy, check=None, run=None, at=now)
     with parts.database.write() as session:
-        return record_check(session, seen, computed, rules, now=now)
+        result = record_check(session, seen, computed, rules, now=now)
+    if parts.workspace is not None and computed.drawing is not None:
+        parts.workspace.add(result, computed.drawing)
+    return result
 
 
 def rules_from(settings: Settings) -> DriftRules:
@@ -98,7 +101,8 @@ def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
         validation=wilson(reference.accuracy, reference.rows, rows=reference.rows) if reference.rows else None,
         estimated=estimated_accuracy(seen.window.probabilities, reference.temperature),
         estimated_before=before.value if before else None,
-        report=judged.report,
+        report=_keep_page(parts, judged.drawing) if judged.drawing is not None else None,
+        drawing=judged.drawing,
     )
 
 
@@ -109,12 +113,11 @@ class _Judged:
     """What the record keeps of each signal; empty without enough data."""
     telling: tuple[str, ...] = ()
     """Ids of the predictions in which a drift shows most."""
-    report: str | None = None
-    """Key of the page."""
+    drawing: Drawing | None = None
 
 
 def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool) -> _Judged:
-    """A page is drawn for a person who asked or will be alarmed: drawing takes longer than all the rest."""
+    """It is drawn for a person who asked or will be alarmed: drawing takes longer than all the rest."""
     rules = rules_from(parts.settings)
     past = [past_check(check) for check in seen.past]
     if reference.rows < rules.window_min_rows:
@@ -131,13 +134,13 @@ def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool
         drift=drift,
         signals=_signals_json(drift, signals, seen),
         telling=tuple(seen.window.ids[row] for row in telling_rows(signals, drift.drifted)),
-        report=_draw(parts, signals, drift) if wanted else None,
+        drawing=draw_report(signals, drift) if wanted else None,
     )
 
 
-def _draw(parts: MonitorParts, signals: Signals, drift: DriftDecision) -> str:
+def _keep_page(parts: MonitorParts, drawing: Drawing) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        write_report(signals, drift, Path(folder) / REPORT_FILE)
+        drawing.write_page(Path(folder) / REPORT_FILE)
         return parts.artifacts.put("reports", Path(folder))
 
 

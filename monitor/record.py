@@ -15,6 +15,7 @@ from monitor.accuracy import Estimate
 from monitor.decision import DriftDecision, PastCheck, Verdict
 from monitor.facts import StoredFacts
 from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, decide_retrain
+from monitor.report import Drawing
 from monitor.story import drift_line, policy_lines
 from monitor.window import Window
 from store.checks import add_check, last_checks
@@ -55,6 +56,8 @@ class Computed:
     estimated_before: float | None = None
     """The same estimate of the reference."""
     report: str | None = None
+    drawing: Drawing | None = None
+    """What the page of `report` shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,18 @@ Evidently is imported on first use: it takes about 4 s, and only a check that so
 telemetry is switched off before that (`DO_NOT_TRACK`); the modules used here do not import it anyway.
 """
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -26,11 +29,42 @@ from monitor.signals import LABEL, Signals
 JOINT_TEST = "driftgate_joint_test"
 
 
-def write_report(signals: Signals, drift: DriftDecision, path: Path) -> None:
-    """One page that needs no network: about 4 MB, nearly all of it Evidently's own script.
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """A check as Evidently drew it."""
 
-    drift: what was decided from these signals.
-    """
+    _snapshot: Any
+
+    def write_page(self, path: Path) -> None:
+        """One page that needs no network: about 4 MB, nearly all of it Evidently's own script."""
+        with _third_party_warnings():
+            self._snapshot.save_html(str(path))
+
+    def as_run(self, name: str, *, at: datetime, metadata: Mapping[str, str], tags: Sequence[str]) -> str:
+        """What a workspace of Evidently's UI keeps of a run, as JSON: figures and pictures, and no rows.
+
+        The pictures are in it, so whoever opens it needs neither our data nor our test. Times have no zone there;
+        ours are UTC, as on the console.
+        """
+        told = {
+            "name": name,
+            "timestamp": at.astimezone(UTC).replace(tzinfo=None),
+            "metadata": dict(metadata),
+            "tags": list(tags),
+        }
+        with _third_party_warnings():
+            return json.dumps({**self._snapshot.dump_dict(), **told}, cls=_load_evidently().NumpyEncoder)
+
+
+def project_json(project: UUID, name: str) -> str:
+    """What a workspace of Evidently's UI keeps of a project."""
+    with _third_party_warnings():
+        written: str = _load_evidently().ProjectModel(id=project, name=name).json()
+    return written
+
+
+def draw_report(signals: Signals, drift: DriftDecision) -> Drawing:
+    """drift: what was decided from these signals."""
     evidently = _load_evidently()
     numerical = [name for name in signals.by_name if name != LABEL]
     definition = evidently.DataDefinition(numerical_columns=numerical, categorical_columns=[LABEL])
@@ -44,7 +78,7 @@ def write_report(signals: Signals, drift: DriftDecision, path: Path) -> None:
             evidently.Dataset.from_pandas(part, data_definition=definition)
             for part in (frame.iloc[signals.reference_rows :], frame.iloc[: signals.reference_rows])
         )
-        evidently.Report(metrics).run(current, reference).save_html(str(path))
+        return Drawing(evidently.Report(metrics).run(current, reference))
 
 
 def harmless(labels: Sequence[str]) -> list[str]:
@@ -87,6 +121,8 @@ class _Evidently:
     DataDefinition: Any
     Report: Any
     ValueDrift: Any
+    ProjectModel: Any
+    NumpyEncoder: Any
 
 
 @cache
@@ -96,7 +132,9 @@ def _load_evidently() -> _Evidently:
         from evidently import DataDefinition, Dataset, Report
         from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
         from evidently.legacy.core import ColumnType
+        from evidently.legacy.utils import NumpyEncoder
         from evidently.metrics import ValueDrift
+        from evidently.sdk.models import ProjectModel
 
     def decided(reference: Any, current: Any, feature_type: Any, threshold: float) -> tuple[float, bool]:
         p_value = _p_values.get()[str(current.name)]
@@ -110,7 +148,14 @@ def _load_evidently() -> _Evidently:
         ),
         default_impl=decided,
     )
-    return _Evidently(Dataset=Dataset, DataDefinition=DataDefinition, Report=Report, ValueDrift=ValueDrift)
+    return _Evidently(
+        Dataset=Dataset,
+        DataDefinition=DataDefinition,
+        Report=Report,
+        ValueDrift=ValueDrift,
+        ProjectModel=ProjectModel,
+        NumpyEncoder=NumpyEncoder,
+    )
 
 
 @contextmanager

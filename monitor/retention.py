@@ -53,6 +53,9 @@ def _retire(parts: MonitorParts) -> int:
     with parts.database.read() as session:
         old = reports_to_retire(kept_reports(session), keep=keep, now=now)
     for batch in _batches(old):
+        if parts.workspace is not None:
+            for report in batch:
+                parts.workspace.remove(report.model, report.check)
         with parts.database.write() as session:
             retire_reports(session, [report.check for report in batch], now=now)
     return len(old)

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     reports_keep_days: int = Field(
         90, ge=1, le=36_500, description="Days after which the report of a check is deleted; its figures stay"
     )
+    evidently_workspace: Path | None = Field(
+        None, description="Folder to which each report is added for Evidently's own UI, too"
+    )
 
     # Policy
     retrain_min_labels: int = Field(500, ge=1, description="New labelled rows without which nothing is trained")

@@ -69,6 +69,13 @@ def test_the_monitor_checks_once_and_prints_what_came_of_it(ask):
     assert ask("monitor", "--once") == {"checks": []}
 
 
+def test_the_monitor_refuses_a_workspace_that_is_no_folder(ask, refusal, tmp_path):
+    assert ask("monitor", "--once", "--evidently-workspace", tmp_path / "reports") == {"checks": []}
+    assert (tmp_path / "reports").is_dir()
+    (tmp_path / "file").write_text("")
+    assert "cannot be a workspace" in refusal("monitor", "--once", "--evidently-workspace", tmp_path / "file")
+
+
 def test_the_worker_ends_at_once_when_nothing_is_queued(driftgate):
     result = driftgate("worker", "--once")
     assert (result.exit_code, result.stdout) == (0, "")

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from monitor.decision import DriftDecision, DriftRules, decide_drift
 from monitor.joint_test import Deals, joint_test
-from monitor.report import harmless, write_report
+from monitor.report import draw_report, harmless
 from monitor.signals import Signals, signals_of
 from tests.monitor.traffic import DRIFTED, LABELS, Source, as_reference, as_window, draw
 
@@ -27,7 +26,7 @@ def decided(signals: Signals) -> DriftDecision:
 
 
 def page_of(signals: Signals, drift: DriftDecision, folder: Path) -> str:
-    write_report(signals, drift, folder / "report.html")
+    draw_report(signals, drift).write_page(folder / "report.html")
     return (folder / "report.html").read_text()
 
 
@@ -69,15 +68,19 @@ def test_harmless_labels_stay_different() -> None:
 def test_nothing_calls_home_and_no_warning_escapes(tmp_path: Path) -> None:
     """In a process of its own: Evidently imported from scratch, sockets forbidden, warnings as errors."""
     script = f"""
-import socket, sys
+import socket, sys, uuid
+from datetime import UTC, datetime
 from pathlib import Path
 def refuse(*a, **k): raise SystemExit("tried to reach the network")
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 from tests.monitor.test_report import judged
 from tests.monitor.traffic import DRIFTED
-from monitor.report import write_report
-write_report(*judged(DRIFTED), Path({str(tmp_path)!r}) / "r.html")
+from monitor.report import draw_report, project_json
+drawing = draw_report(*judged(DRIFTED))
+drawing.write_page(Path({str(tmp_path)!r}) / "r.html")
+drawing.as_run("check", at=datetime.now(UTC), metadata={{}}, tags=[])
+project_json(uuid.uuid4(), "tickets")
 assert "iterative_telemetry" not in sys.modules, "telemetry was imported"
 """
     root = Path(__file__).parents[2]
