@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from monitor.metrics import MonitorMetrics
 from monitor.parts import MonitorParts, open_monitor_parts
@@ -32,7 +32,9 @@ def run_monitor(settings: Settings, *, once: bool, stop: threading.Event, clock:
     Raises StoreUnavailable, SchemaMismatch, BadInput at the start. Later a silent store is waited for; a bug in the
     tick itself ends the process with its exception, because a monitor that no longer looks must not seem alive.
     """
-    metrics = MonitorMetrics(CollectorRegistry())
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    metrics = MonitorMetrics(registry)
     with open_monitor_parts(settings, clock=clock) as parts:
         watch = Watch(parts, metrics)
         if once:

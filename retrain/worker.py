@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from engine.base import spec_from_json
 from retrain.dataset import Row, read_rows
@@ -39,6 +39,7 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
     database = open_database(settings)
     artifacts = open_artifacts(settings)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     metrics = WorkerMetrics(registry)
     server = None
     if not once:
@@ -66,6 +67,7 @@ def _serve_metrics(settings: Settings, registry: CollectorRegistry) -> WSGIServe
             f"cannot listen on {settings.host}:{settings.worker_port} for metrics: {error.strerror}; "
             "set DRIFTGATE_WORKER_PORT to a free port"
         ) from error
+    _log.info("metrics_served", host=settings.host, port=server.server_port)
     return server
 
 

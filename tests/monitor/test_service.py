@@ -66,6 +66,7 @@ def test_the_process_ticks_serves_metrics_and_ends_when_told(make_world: MakeWor
     assert not thread.is_alive()
     assert failures == []
     assert 'driftgate_drift_detected{model="tickets"} 0.0' in page
+    assert "\nprocess_resident_memory_bytes " in page
     assert len(world.checks()) == 1
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
