@@ -1,9 +1,8 @@
-"""The card's files as data: manifests, alert rules, dashboard, Dockerfile."""
+"""The card's files as data: manifests, alert rules, dashboards, Dockerfile."""
 
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 BASE = ROOT / "k8s" / "base"
 RULES = BASE / "prometheus-rules.yaml"
+DASHBOARDS = BASE / "dashboards"
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 NO_MANIFESTS = {"kustomization.yaml", RULES.name}
 
@@ -57,21 +57,36 @@ def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
 
-def dashboard() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((BASE / "grafana-dashboard.json").read_text())
-    return loaded
+def dashboards() -> dict[str, dict[str, Any]]:
+    """As they are committed, by the name of their file."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(DASHBOARDS.iterdir())}
 
 
-def panels() -> list[dict[str, Any]]:
+def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     """Those that show something, without the rows."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def queries() -> Iterator[tuple[str, str, str]]:
-    """Title, expression and legend of every query of the dashboard."""
-    for panel in panels():
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"], target["legendFormat"]
+@dataclass(frozen=True, slots=True)
+class PanelQuery:
+    """What one panel of a dashboard asks."""
+
+    dashboard: str
+    panel: str
+    expr: str
+    legend: str
+
+
+def queries() -> dict[str, PanelQuery]:
+    """Every query of every dashboard, by a name that a person can find it by."""
+    return {
+        f"{name.removesuffix('.json')}: {panel['title']} {target['refId']}": PanelQuery(
+            name, panel["title"], target["expr"], target["legendFormat"]
+        )
+        for name, dashboard in dashboards().items()
+        for panel in panels(dashboard)
+        for target in panel["targets"]
+    }
 
 
 @dataclass(frozen=True, slots=True)

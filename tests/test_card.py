@@ -1,4 +1,4 @@
-"""The card: Dockerfile, Kubernetes manifests, alerts and dashboard say what the code says."""
+"""The card: Dockerfile, Kubernetes manifests and alerts say what the code says."""
 
 import asyncio
 import json
@@ -21,18 +21,17 @@ import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
 
 from cli.main import COMMANDS, load_command
-from monitor.metrics import MonitorMetrics
-from retrain.metrics import WorkerMetrics
 from server.app import create_surface
 from server.metrics import ServerMetrics
 from server.parts import Parts
 from store.settings import Settings, load_settings
 from tests import card_files as card
 from tests.card_alarms import CALM, DAYS, LOOKED_AT_MINUTE, Day
-from tests.card_promql import spoken_of
+from tests.card_metrics import TARGET_LABELS, assert_speaks_of_what_exists
+from tests.card_promql import selectors_of, spoken_of
+from tests.promtool import needs_promtool, run_promtool
 
 PYPROJECT: dict[str, Any] = tomllib.loads((card.ROOT / "pyproject.toml").read_text())
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
@@ -44,17 +43,7 @@ PORTS = {
 """Of each component by name; the first answers HTTP."""
 KUBERNETES = ("1.30", "1.37")
 """The oldest and the newest version that the manifests are checked against."""
-TARGET_LABELS = {"instance"}
-"""What Prometheus itself puts on every series, whatever its configuration."""
-
-promtool = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(promtool is None, reason="no promtool (Debian package prometheus)")
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl to run kustomize")
-
-
-def run_promtool(*arguments: str | Path) -> None:
-    done = subprocess.run([promtool or "", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # Kubernetes
@@ -75,9 +64,14 @@ def test_a_misspelt_field_of_a_manifest_is_found() -> None:
 
 def test_the_kustomization_names_every_manifest_and_no_other_file() -> None:
     assert sorted(card.kustomization()["resources"]) == [path.name for path in card.manifest_files()]
+    files = {name for generator in card.kustomization()["configMapGenerator"] for name in generator.get("files", [])}
+    assert files == {card.RULES.name, *(f"{card.DASHBOARDS.name}/{path.name}" for path in card.DASHBOARDS.iterdir())}
+
+
+def test_kubectl_can_keep_a_copy_of_each_config_map() -> None:
     for generator in card.kustomization()["configMapGenerator"]:
-        for name in generator.get("files", []):
-            assert (card.BASE / name).is_file()
+        kept = json.dumps({name: (card.BASE / name).read_text() for name in generator.get("files", [])})
+        assert len(kept) < 250_000, "`kubectl apply` keeps what it applied in an annotation, of at most 256 KiB"
 
 
 @needs_kubectl
@@ -87,7 +81,8 @@ def test_kustomize_builds_the_base() -> None:
     for manifest in built.values():
         kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
     assert set(card.manifests()) < set(built)
-    assert json.loads(built["ConfigMap/driftgate-dashboard"]["data"]["grafana-dashboard.json"]) == card.dashboard()
+    shown = built["ConfigMap/driftgate-dashboards"]["data"]
+    assert {name: json.loads(content) for name, content in shown.items()} == card.dashboards()
     assert built["ConfigMap/driftgate-alerts"]["data"][card.RULES.name] == card.RULES.read_text()
     (settings,) = [name.partition("/")[2] for name in built if name.startswith("ConfigMap/driftgate-settings-")]
     assert done.stdout.count(f"name: {settings}\n") == 1 + len(card.workloads()), "a workload does not use the settings"
@@ -233,10 +228,11 @@ def test_the_settings_of_the_pods_are_accepted(monkeypatch: pytest.MonkeyPatch) 
     assert not settings.artifacts.startswith("/"), "replicas share no disk"
 
 
-@pytest.mark.parametrize("file", ["Dockerfile", "k8s", "docs/runbooks.md"])
+@pytest.mark.parametrize("file", ["Dockerfile", "k8s", "docs/runbooks.md", "observability"])
 def test_every_setting_that_is_named_exists(file: str) -> None:
     path = card.ROOT / file
-    text = "".join(p.read_text() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
+    files = [p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc"] if path.is_dir() else [path]
+    text = "".join(p.read_text() for p in files)
     named = {name.lower() for name in re.findall(r"\bDRIFTGATE_([A-Z_]+)\b", text)}
     assert named
     assert named <= set(Settings.model_fields)
@@ -255,51 +251,23 @@ def test_secrets_are_referred_to_and_nowhere_given(component: str) -> None:
     ]
 
 
-# Metrics: alerts and dashboard
+# Alerts
 
 
-def series() -> dict[str, set[str]]:
-    """Labels by name of every series that the three processes show."""
-    found: dict[str, set[str]] = {}
-    for metrics in (ServerMetrics, MonitorMetrics, WorkerMetrics):
-        registry = CollectorRegistry()
-        for metric in vars(metrics(registry)).values():
-            if isinstance(metric, MetricWrapperBase) and metric._labelnames:  # no public way to the names
-                metric.labels(*["x"] * len(metric._labelnames))
-        for family in registry.collect():
-            for sample in family.samples:
-                if not sample.name.endswith("_created"):
-                    found.setdefault(sample.name, set()).update(sample.labels)
-    return found
-
-
-SERIES = series()
-
-
-def families(names: set[str]) -> set[str]:
-    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
-
-
-EXPRESSIONS = {
-    **{f"alert {name}": rule["expr"] for name, rule in card.alerts().items()},
-    **{f"panel {title} {i}": expr for i, (title, expr, _) in enumerate(card.queries())},
-}
-
-
-@pytest.mark.parametrize("expr", EXPRESSIONS.values(), ids=EXPRESSIONS.keys())
-def test_a_query_speaks_of_metrics_and_labels_that_exist(expr: str) -> None:
-    spoken = spoken_of(expr)
-    assert spoken.metrics
-    assert set(spoken.metrics) <= set(SERIES)
-    for metric, labels in spoken.metrics.items():
-        assert labels <= SERIES[metric], f"{metric} has no such label"
-    assert spoken.grouping <= set.union(TARGET_LABELS, *(SERIES[metric] for metric in spoken.metrics))
+@pytest.mark.parametrize("rule", card.alerts().values(), ids=card.alerts().keys())
+def test_an_alert_speaks_of_metrics_and_labels_that_exist(rule: dict[str, Any]) -> None:
+    assert_speaks_of_what_exists(rule["expr"])
 
 
 def test_reading_a_query_finds_its_metrics_and_labels() -> None:
     spoken = spoken_of('sum by (a, le) (rate(x_total{b=~"c{d}", e!="f"}[5m] offset 1h)) / on (g) time() - y > 1e3')
     assert spoken.metrics == {"x_total": {"b", "e"}, "y": set()}
     assert spoken.grouping == {"a", "le", "g"}
+
+
+def test_reading_a_query_finds_its_selectors() -> None:
+    expr = 'sum by (a) (rate(x_total{b=~"c{d}", e!="f"}[5m])) / y and on (g) z offset 1h unless z{h="i"} > 1e3'
+    assert selectors_of(expr) == ['x_total{b=~"c{d}", e!="f"}', "y", "z", 'z{h="i"}']
 
 
 @pytest.mark.parametrize("alert", card.alerts())
@@ -318,14 +286,6 @@ def test_an_alert_says_what_happened_and_what_to_do(alert: str) -> None:
 
 def test_every_runbook_is_of_an_alert() -> None:
     assert set(re.findall(r"^## (.+)$", card.RUNBOOKS.read_text(), flags=re.MULTILINE)) == set(card.alerts())
-
-
-def test_runbooks_name_panels_that_exist() -> None:
-    text = " ".join(card.RUNBOOKS.read_text().split())
-    titles = {panel["title"].removesuffix(", all models") for panel in card.panels()}
-    named = set(re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", text))
-    assert named
-    assert named <= titles
 
 
 @pytest.mark.parametrize("page", ["docs/runbooks.md", "k8s/README.md"])
@@ -375,60 +335,6 @@ def test_the_right_alerts_ring(day: Day, tmp_path: Path) -> None:
 
 def test_every_alert_rings_on_some_day() -> None:
     assert frozenset[str]().union(*(day.alarms for day in DAYS)) == set(card.alerts())
-
-
-@needs_promtool
-def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> None:
-    rules = [
-        {"record": f"query:{i}", "expr": expr.replace("$model", "tickets").replace("$__rate_interval", "5m")}
-        for i, (_, expr, _) in enumerate(card.queries())
-    ]
-    assert "$" not in str(rules), "a variable that is not replaced here"
-    file = tmp_path / "queries.yaml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
-    run_promtool("check", "rules", file)
-
-
-def test_every_metric_is_on_the_dashboard() -> None:
-    shown: set[str] = set()
-    for _, expr, _ in card.queries():
-        shown |= set(spoken_of(expr).metrics)
-    assert families(shown) == families(set(SERIES))
-
-
-@pytest.mark.parametrize(("title", "expr", "legend"), list(card.queries()))
-def test_a_legend_shows_labels_that_the_query_keeps(title: str, expr: str, legend: str) -> None:
-    assert legend
-    assert set(re.findall(r"{{(\w+)}}", legend)) <= spoken_of(expr).grouping | TARGET_LABELS, title
-
-
-def test_a_query_is_limited_to_the_chosen_models_where_its_metric_knows_them() -> None:
-    for title, expr, _ in card.queries():
-        for metric, labels in spoken_of(expr).metrics.items():
-            assert ("model" in labels) == ("model" in SERIES[metric]), title
-
-
-def test_panels_have_units_and_the_chosen_data_source() -> None:
-    variables = {variable["name"]: variable for variable in card.dashboard()["templating"]["list"]}
-    assert variables["datasource"]["type"] == "datasource"
-    listed = re.fullmatch(r"label_values\((\w+), model\)", variables["model"]["definition"])
-    assert listed is not None
-    assert "model" in SERIES[listed[1]]
-    for panel in card.panels():
-        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        assert panel["datasource"]["uid"] == "${datasource}"
-
-
-def test_no_two_panels_share_an_id_or_a_place() -> None:
-    everything = card.dashboard()["panels"]
-    assert len({panel["id"] for panel in everything}) == len(everything)
-    places: set[tuple[int, int]] = set()
-    for panel in everything:
-        at = panel["gridPos"]
-        own = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert max(x for x, _ in own) < 24
-        assert not own & places, f"{panel['title']} lies over another panel"
-        places |= own
 
 
 # Dockerfile

@@ -14,7 +14,7 @@ def test_imports_go_down_only() -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    folders = ("cli", "server", "monitor", "retrain", "engine", "store")
+    folders = ("cli", "server", "monitor", "retrain", "engine", "store", "observability")
     names = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     vague = [str(path) for path in names if path.stem in ("utils", "util", "helpers", "helper", "common", "misc")]
     assert not vague

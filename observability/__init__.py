@@ -1,0 +1,1 @@
+"""How people see driftgate: Grafana dashboards, and Prometheus with Grafana on one machine. Not installed."""

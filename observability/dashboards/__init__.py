@@ -1,0 +1,1 @@
+"""Five dashboards, each for one question; `python -m observability.dashboards.build` writes what Grafana reads."""
