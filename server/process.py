@@ -32,6 +32,10 @@ from store.errors import BadInput, Refused, StoreUnavailable
 from store.logs import get_log
 from store.settings import Settings
 
+KEEP_ALIVE_S = 75
+"""How long a connection may rest. Balancers keep theirs for 60 s, by default, and would send a request on one that is
+just being closed: their callers get a 502."""
+
 _log = get_log("server")
 
 
@@ -97,6 +101,7 @@ def server_config(parts: Parts) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,  # nothing here looks at the caller's address
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=drain_s,
     )
 

@@ -76,6 +76,10 @@ def test_a_head_that_does_not_come_in_time_ends_the_connection(start, monkeypatc
     assert b"HTTP/1.1 408 " in rest
 
 
+def test_connections_rest_longer_than_balancers_keep_them(server):
+    assert server.uvicorn.config.timeout_keep_alive > 60
+
+
 def test_a_body_that_nobody_reads_holds_no_connection(start):
     server = start()
     server.uvicorn.config.timeout_keep_alive = 1
