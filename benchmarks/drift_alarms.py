@@ -16,7 +16,7 @@ from benchmarks.frame import begin, options, tell
 from benchmarks.public_data import OUT_OF_SCOPE, Entry, Served, featured, reference_of, served
 from engine.cores import usable_cores
 from monitor.backtest import exact_interval, window_of
-from monitor.joint_test import Deals, joint_test, permutations_for
+from monitor.joint_test import deals_for, joint_test
 from monitor.signals import LABEL, Signals, signals_of
 
 SETS = {"clinc150": 7_500, "goemotions": 10_000, "snips": 3_000}
@@ -85,7 +85,7 @@ def judge(cell: Cell) -> Found:
     rng = np.random.default_rng([*cell.data.encode(), cell.window_rows, cell.reference_rows])
     alarms = dict.fromkeys(RATES, 0)
     default_alarms = 0
-    deals = Deals(cell.reference_rows, cell.window_rows, permutations=permutations_for(min(RATES)))
+    deals = deals_for(cell.reference_rows, cell.window_rows, min(RATES))
     for number in range(cell.windows):
         taken = rng.permutation(len(held.entries))[: cell.reference_rows + cell.window_rows]
         signals = signals_of(

@@ -1,8 +1,8 @@
 """Power: windows in which something did drift, and what sees it, each test at the same false-alarm rate.
 
-Ours is asked at its stated rate. Evidently's tests, every one by itself on every column, get the threshold at which they
-raise as many false alarms: the quantile of what they say of windows in which nothing drifted. Which of them is best is
-found on one half of the windows in which something did, and all are compared on the other half.
+Ours is asked at its stated rate. Evidently's tests, every one by itself on every column, get the threshold at which
+they raise as many false alarms: the quantile of what they say of windows in which nothing drifted. Which of them is
+best is found on one half of the windows in which something did, and all are compared on the other half.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from benchmarks.frame import begin, options, tell
 from benchmarks.public_data import OUT_OF_SCOPE, Served, featured, reference_of, served
 from engine.cores import usable_cores
 from monitor.backtest import exact_interval, window_of
-from monitor.joint_test import Deals, joint_test, permutations_for
+from monitor.joint_test import deals_for, joint_test
 from monitor.signals import LABEL, Signals, signals_of
 
 REFERENCE_ROWS, WINDOW_ROWS = 1_000, 500
@@ -124,20 +124,18 @@ def _scores(pool: ProcessPoolExecutor, scenario: Scenario, windows: int) -> Mapp
 
 
 _worlds: dict[str, World] = {}
-_deals: list[Deals] = []
 
 
 def judge(scenario: Scenario, seeds: range) -> dict[str, list[float]]:
     if scenario.world not in _worlds:
         _worlds.clear()
         _worlds[scenario.world] = _world(scenario.world)
-    if not _deals:
-        _deals.append(Deals(REFERENCE_ROWS, WINDOW_ROWS, permutations=permutations_for(RATE)))
     scores: dict[str, list[float]] = defaultdict(list)
     for seed in seeds:
         rng = np.random.default_rng([*scenario.name.encode(), *scenario.world.encode(), seed])
         signals = _drawn(_worlds[scenario.world], scenario, rng)
-        scores[OURS].append(-min(found.p_value for found in joint_test(signals, _deals[0]).values()))
+        found = joint_test(signals, deals_for(REFERENCE_ROWS, WINDOW_ROWS, RATE))
+        scores[OURS].append(-min(signal.p_value for signal in found.values()))
         for test, score in _evidently(signals):
             scores[test].append(score)
     return dict(scores)

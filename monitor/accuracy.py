@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.feedback import AuditVerdict
+from store.reference import Reference
 
 Z_95 = 1.959964
 
@@ -48,19 +49,34 @@ def audit_accuracy(verdicts: Sequence[AuditVerdict]) -> Estimate | None:
     return wilson(share, effective_rows, rows=len(verdicts))
 
 
-def estimated_accuracy(probabilities: NDArray[np.float32], temperature: float) -> Estimate | None:
+def estimated_accuracy(probabilities: NDArray[np.float32], reference: Reference) -> Estimate | None:
     """Accuracy without labels: the mean of the calibrated confidence; None without a row.
 
-    probabilities: [rows, classes]. temperature: fitted on validation data (Guo et al. 2017, arXiv:1706.04599). A
-    calibrated model is right as often as it says (average confidence; Guillory et al. 2021, arXiv:2107.03315). It sees
-    what makes the model unsure, and stays blind where the model errs with confidence: it may alert, never judge.
+    probabilities: [rows, classes] of a window. A calibrated model is right as often as it says (average confidence;
+    Guillory et al. 2021, arXiv:2107.03315), also where its inputs shift. It sees what makes the model unsure and stays
+    blind where the model errs with confidence, as under concept drift: it may alert, never judge.
+
+    The interval holds the luck of the window's own answers, each right with its confidence, and the error of the
+    calibration, as large as it would be by chance on the rows of the reference. What calibration has wrong for the
+    inputs of this window is not in it (docs/benchmarks.md has the coverage found).
     """
     if len(probabilities) == 0:
         return None
+    confidence = calibrated_confidence(probabilities, reference.temperature)
+    variance = float(np.sum(confidence * (1 - confidence))) / len(confidence) ** 2
+    if reference.rows:
+        right = reference.probabilities.argmax(axis=1) == reference.true_label
+        missed = right - calibrated_confidence(reference.probabilities, reference.temperature)
+        variance += float(np.var(missed)) / reference.rows
+    value, half = float(confidence.mean()), Z_95 * math.sqrt(variance)
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half), rows=len(confidence))
+
+
+def calibrated_confidence(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """[rows]: the largest of the probabilities [rows, classes] at `temperature` (Guo et al. 2017, arXiv:1706.04599)."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-8)) / temperature
     scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
-    confidence = (scaled / scaled.sum(axis=1, keepdims=True)).max(axis=1)
-    return wilson(float(confidence.mean()), len(confidence), rows=len(confidence))
+    return np.asarray((scaled / scaled.sum(axis=1, keepdims=True)).max(axis=1), np.float64)
 
 
 def wilson(share: float, effective_rows: float, *, rows: int) -> Estimate:

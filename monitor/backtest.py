@@ -16,7 +16,7 @@ from scipy import stats
 
 from monitor.accuracy import Estimate, estimated_accuracy
 from monitor.decision import DriftDecision, DriftRules, PastCheck, Verdict, decide_drift
-from monitor.joint_test import Deals, joint_test, permutations_for
+from monitor.joint_test import deals_for, joint_test
 from monitor.signals import signals_of
 from monitor.window import Window
 from store.errors import BadInput
@@ -122,15 +122,12 @@ def judge_windows(
     stream after the other, each as long as the monitor took.
     """
     past: deque[PastCheck] = deque(maxlen=rules.confirm_checks)
-    deals: Deals | None = None
     for window in windows:
-        if deals is None or deals.window_rows != window.rows:
-            permutations = permutations_for(rules.false_alarm_rate)
-            deals = Deals(reference.rows, window.rows, permutations=permutations)
+        deals = deals_for(reference.rows, window.rows, rules.false_alarm_rate)
         tests = joint_test(signals_of(reference, window), deals)
         p_values = {name: test.p_value for name, test in tests.items()}
         decision = decide_drift(p_values, window.rows, list(past), rules)
-        yield Judged(decision, estimated_accuracy(window.probabilities, reference.temperature))
+        yield Judged(decision, estimated_accuracy(window.probabilities, reference))
         if streams and decision.verdict is Verdict.DRIFT:
             past.clear()
         else:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import estimated_accuracy, wilson
 from monitor.decision import DriftDecision, DriftRules, Verdict, decide_drift, not_enough_data
 from monitor.facts import gather_facts, policy_from
-from monitor.joint_test import Deals, joint_test, permutations_for
+from monitor.joint_test import deals_for, joint_test
 from monitor.parts import MonitorParts
 from monitor.policy import Action, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
@@ -92,14 +92,14 @@ def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
         return Computed(not_enough_data(why), {}, reference_rows=0)
     reference = parts.references.get(seen.version.reference)
     judged = _judge(parts, seen, reference, asked=asked)
-    before = estimated_accuracy(reference.probabilities, reference.temperature)
+    before = estimated_accuracy(reference.probabilities, reference)
     return Computed(
         drift=judged.drift,
         signals=judged.signals,
         telling=judged.telling,
         reference_rows=reference.rows,
         validation=wilson(reference.accuracy, reference.rows, rows=reference.rows) if reference.rows else None,
-        estimated=estimated_accuracy(seen.window.probabilities, reference.temperature),
+        estimated=estimated_accuracy(seen.window.probabilities, reference),
         estimated_before=before.value if before else None,
         report=_keep_page(parts, judged.drawing) if judged.drawing is not None else None,
         drawing=judged.drawing,
@@ -126,7 +126,7 @@ def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool
     if seen.window.rows < rules.window_min_rows:
         return _Judged(decide_drift({}, seen.window.rows, past, rules))
     signals = signals_of(reference, seen.window)
-    deals = Deals(reference.rows, seen.window.rows, permutations=permutations_for(rules.false_alarm_rate))
+    deals = deals_for(reference.rows, seen.window.rows, rules.false_alarm_rate)
     p_values = {name: found.p_value for name, found in joint_test(signals, deals).items()}
     drift = decide_drift(p_values, seen.window.rows, past, rules)
     wanted = asked or drift.verdict is not Verdict.STABLE

@@ -13,6 +13,7 @@ more weight get a larger share of that chance.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -34,11 +35,6 @@ class SignalTest:
     """Adjusted for all signals that are looked at."""
     alone: float
     """What it would be, were this the only signal."""
-
-
-def permutations_for(rate: float) -> int:
-    """So many that a rate is reached with room to spare, even if one of six signals is all that differs."""
-    return max(4_999, ceil(50 / rate) - 1)
 
 
 class Deals:
@@ -70,6 +66,13 @@ class Deals:
             inside = self.in_window(start, start + _DEALS_AT_ONCE)
             sums[start : start + _DEALS_AT_ONCE] = inside.astype(np.float32) @ whole
         return sums
+
+
+@lru_cache(maxsize=8)
+def deals_for(reference_rows: int, window_rows: int, rate: float) -> Deals:
+    """So many that a `rate` is reached with room to spare, even if one of six signals is all that differs. Samples of
+    the same sizes are dealt out alike: checks have a usual size."""
+    return Deals(reference_rows, window_rows, permutations=max(999, ceil(50 / rate) - 1))
 
 
 def _dealt(rng: np.random.Generator, count: int, rows: int, window_rows: int) -> NDArray[np.bool_]:
@@ -153,10 +156,10 @@ def _score_of_counts(column: NDArray[np.float64], counts: NDArray[np.float64], d
 def _score_of_sums(column: NDArray[np.float64], sums: NDArray[np.float64], deals: Deals) -> NDArray[np.float64]:
     """In standard deviations over all deals."""
     spread = np.sqrt(deals.reference_rows * deals.window_rows / max(deals.rows - 1, 1)) * column.std()
-    return (sums - deals.window_rows * column.mean()) / (spread or np.inf)
+    return np.asarray((sums - deals.window_rows * column.mean()) / (spread or np.inf), np.float64)
 
 
 def _shares_as_large(statistic: NDArray[np.float64]) -> NDArray[np.float64]:
     """[deals]: the share of deals in which `statistic` [deals] is as large as in this one."""
     count = len(statistic)
-    return (count - np.searchsorted(np.sort(statistic), statistic, side="left")) / count
+    return np.asarray((count - np.searchsorted(np.sort(statistic), statistic, side="left")) / count, np.float64)

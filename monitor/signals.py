@@ -1,13 +1,13 @@
 """What a check compares: six signals of a reference and a window, each as features of a row.
 
-| signal              | features of a row                                   | what counts | says something about          |
-| ------------------- | --------------------------------------------------- | ----------- | ----------------------------- |
-| length              | rank, its distance from the middle, both tails      | largest     | the input (covariate shift)   |
-| unknown_token_share | any, rank, upper tail                               | largest     | words the vocabulary lacks    |
-| embedding           | random Fourier features of the sketch               | sum         | the input, as the model has it|
-| predicted_label     | one a label                                         | largest     | what is asked for (prior)     |
-| confidence          | rank, log(1 - confidence), upper tails of that      | largest     | how sure the model is         |
-| out_of_scope        | doubt and distance together, and its upper tails    | upward      | what it was not made for      |
+| signal              | features of a row                                 | what counts | says something about         |
+| ------------------- | ------------------------------------------------- | ----------- | ---------------------------- |
+| length              | rank, its distance from the middle, both tails    | largest     | the input (covariate shift)  |
+| unknown_token_share | any, rank, upper tail                             | largest     | words the vocabulary lacks   |
+| embedding           | random Fourier features of the sketch             | sum         | the input, as the model sees |
+| predicted_label     | one a label                                       | largest     | what is asked for (prior)    |
+| confidence          | rank, log(1 - confidence), upper tails of that    | largest     | how sure the model is        |
+| out_of_scope        | doubt and distance together, and its upper tails  | upward      | what it was not made for     |
 
 Whatever is fitted here (ranks, quantiles, centroids, bandwidth) is fitted on both samples together, without a look at
 which row came from where. So while nothing drifts every way to deal the rows out is as likely as the one that came,
@@ -152,8 +152,7 @@ def _upper(told: str, values: NDArray[np.float64], tails: Sequence[float] = _TAI
     """Whether a row is among the largest of both samples, for each tail; ties are in or out together."""
     edges = np.quantile(values, [1 - tail for tail in tails])
     return {
-        f"{told} {100 * tail:g} %": (values >= edge).astype(np.float64)
-        for tail, edge in zip(tails, edges, strict=True)
+        f"{told} {100 * tail:g} %": (values >= edge).astype(np.float64) for tail, edge in zip(tails, edges, strict=True)
     }
 
 

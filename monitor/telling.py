@@ -12,7 +12,7 @@ from monitor.signals import OUT_OF_SCOPE, Signal, Signals
 
 TELLING_INPUTS = 10
 _SHORTEST = 10
-"""A change has a tenth of a window behind it at least: of a rare feature, its last few rows would often look like one."""
+"""A change has a tenth of a window behind it: of a rare feature, the last few rows would often look like one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def telling_rows(signals: Signals, drifted: Collection[str], *, count: int = TEL
         return []
     before = signals.reference_rows
     unlike = np.sum([witness(signals.by_name[name], before)[before:] for name in drifted], axis=0)
-    strangest_first = np.lexsort((-witness(signals.by_name[OUT_OF_SCOPE], before)[before:], -unlike))
+    strangest_first = np.lexsort((-signals.by_name[OUT_OF_SCOPE].drawn[before:], -unlike))
     return [int(row) for row in strangest_first[:count]]
 
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.accuracy import audit_accuracy, estimated_accuracy, wilson
+from retrain.calibrate import fit_temperature
 from store.feedback import AuditVerdict
-from tests.monitor.traffic import Source, draw
+from tests.monitor.traffic import Source, as_reference, draw
 
 
 def verdict(right: bool, *, inclusion: float = 0.02) -> AuditVerdict:
@@ -52,23 +53,27 @@ def test_an_interval_holds_its_value_and_stays_a_share(share: float, rows: int) 
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_the_mean_confidence_of_a_calibrated_model_is_its_accuracy() -> None:
-    rng = np.random.default_rng(2)
-    confidence = rng.uniform(0.3, 1.0, size=2000)
-    probabilities = np.stack([confidence, (1 - confidence) / 3, (1 - confidence) / 3, (1 - confidence) / 3], axis=1)
-    right = rng.random(2000) < confidence
-    found = estimated_accuracy(probabilities.astype(np.float32), 1.0)
-    assert found is not None
-    assert found.low <= right.mean() <= found.high
+@pytest.mark.parametrize("prior", [(0.25, 0.25, 0.25, 0.25), (0.7, 0.1, 0.1, 0.1)])
+def test_the_interval_of_a_calibrated_model_holds_what_was_right_in_the_window(prior: tuple[float, ...]) -> None:
+    """200 windows, a reference of its own each, and other shares of the labels: 95 % less 3.3 sigma is 90 %."""
+    held = 0
+    for seed in range(200):
+        rng = np.random.default_rng([4, seed])
+        reference, window = draw(Source(), 400, rng), draw(Source(prior=prior), 200, rng)
+        calibrated = as_reference(reference, temperature=fit_temperature(reference.probabilities, reference.truth))
+        found = estimated_accuracy(window.probabilities, calibrated)
+        assert found is not None
+        held += found.low <= np.mean(window.predicted == window.truth) <= found.high
+    assert held >= 180
 
 
 def test_temperature_takes_back_what_an_overconfident_model_claims() -> None:
     rows = draw(Source(), 500, np.random.default_rng(3))
     sharpened = rows.probabilities.astype(np.float64) ** 3
     sharpened /= sharpened.sum(axis=1, keepdims=True)
-    plain = estimated_accuracy(rows.probabilities, 1.0)
-    claimed = estimated_accuracy(sharpened.astype(np.float32), 1.0)
-    calibrated = estimated_accuracy(sharpened.astype(np.float32), 3.0)
+    plain = estimated_accuracy(rows.probabilities, as_reference(rows))
+    claimed = estimated_accuracy(sharpened.astype(np.float32), as_reference(rows))
+    calibrated = estimated_accuracy(sharpened.astype(np.float32), as_reference(rows, temperature=3.0))
     assert plain is not None
     assert claimed is not None
     assert calibrated is not None
@@ -77,7 +82,8 @@ def test_temperature_takes_back_what_an_overconfident_model_claims() -> None:
 
 
 def test_probabilities_that_vanished_in_half_precision_are_no_trouble() -> None:
-    found = estimated_accuracy(np.array([[1.0, 0.0, 0.0]], dtype=np.float32), 2.0)
+    reference = as_reference(draw(Source(), 50, np.random.default_rng(1)), temperature=2.0)
+    found = estimated_accuracy(np.array([[1.0, 0.0, 0.0]], dtype=np.float32), reference)
     assert found is not None
     assert found.value == pytest.approx(1.0, abs=1e-3)
-    assert estimated_accuracy(np.zeros((0, 3), dtype=np.float32), 1.0) is None
+    assert estimated_accuracy(np.zeros((0, 3), dtype=np.float32), reference) is None

@@ -52,7 +52,7 @@ def test_drift_is_found_in_every_window_and_confirmed_by_the_second() -> None:
 
 
 def test_a_smaller_share_is_found_less_often() -> None:
-    rates = [played(Source(), 30, mix=DRIFTED, share=share).rate for share in (0.0, 0.02, 0.5)]
+    rates = [played(Source(), 30, mix=DRIFTED, share=share).rate for share in (0.0, 0.05, 0.5)]
     assert rates[0] < rates[1] < rates[2]
 
 

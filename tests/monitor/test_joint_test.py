@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.joint_test import Deals, SignalTest, _as_whole_numbers, joint_test, permutations_for
+from monitor.joint_test import Deals, SignalTest, _as_whole_numbers, deals_for, joint_test
 from monitor.signals import Signal, Signals, signals_of
 from tests.monitor.traffic import DRIFTED, Source, as_reference, as_window, draw
 
@@ -25,7 +25,7 @@ def one_signal(
     return Signals((), len(values) - window_rows, window_rows, {"value": signal})
 
 
-def tested(values: list[float], window_rows: int, permutations: int = SMALL, **kwargs: Any) -> SignalTest:
+def only_signal(values: list[float], window_rows: int, *, permutations: int = SMALL, **kwargs: Any) -> SignalTest:
     deals = Deals(len(values) - window_rows, window_rows, permutations=permutations)
     return joint_test(one_signal(values, window_rows, **kwargs), deals)["value"]
 
@@ -56,7 +56,7 @@ def test_the_p_value_is_the_share_of_all_deals_that_are_as_extreme(
     values: list[float], combined: Literal["largest", "upward", "sum"]
 ) -> None:
     draws = 20_000
-    found = tested(values, 3, draws, combined=combined)
+    found = only_signal(values, 3, permutations=draws, combined=combined)
     centred = np.array(values) - np.mean(values)
     sums = np.array([sum(pick) for pick in combinations(centred.tolist(), 3)])
     came = centred[5:].sum()
@@ -77,12 +77,12 @@ def test_ties_are_ties_in_large_samples_too() -> None:
 
 def test_where_all_rows_are_equal_nothing_differs() -> None:
     for value in (0.0, 1.0, 3.3):
-        found = tested([value] * 20, 8)
+        found = only_signal([value] * 20, 8)
         assert (found.p_value, found.alone) == (1.0, 1.0)
 
 
 def test_the_smallest_p_value_is_one_deal_of_all() -> None:
-    assert tested([0.0] * 30 + [1.0] * 30, 30).p_value == 1 / (SMALL + 1)
+    assert only_signal([0.0] * 30 + [1.0] * 30, 30).p_value == 1 / (SMALL + 1)
 
 
 def test_deals_of_other_samples_are_refused() -> None:
@@ -124,7 +124,7 @@ def test_while_nothing_drifts_the_smallest_p_value_is_below_any_rate_as_often_as
 def test_one_signal_that_differs_reaches_any_rate(rate: float) -> None:
     rng = np.random.default_rng(5)
     reference, window = as_reference(draw(Source(), 100, rng)), as_window(draw(Source(length_mean=90.0), 100, rng))
-    found = joint_test(signals_of(reference, window), Deals(100, 100, permutations=permutations_for(rate)))
+    found = joint_test(signals_of(reference, window), deals_for(100, 100, rate))
     assert found["length"].p_value <= rate
 
 

@@ -38,9 +38,7 @@ def test_which_row_came_from_where_makes_no_difference_to_its_features(seed: int
 
     def features_of(chosen: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         def part(these: NDArray[np.int64]):
-            return replace(
-                rows, **{name: getattr(rows, name)[these] for name in rows.__dataclass_fields__}
-            )
+            return replace(rows, **{name: getattr(rows, name)[these] for name in rows.__dataclass_fields__})
 
         signals = signals_of(as_reference(part(chosen[:60])), as_window(part(chosen[60:])))
         return {name: signal.features for name, signal in signals.by_name.items()}

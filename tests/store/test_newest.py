@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import store.predictions
 from store.checks import last_checks
 from store.database import Database
-from store.feedback import audit_verdicts, count_labelled, labelled_rows, last_feedback_seq
+from store.feedback import audit_verdicts, count_labelled, last_feedback_seq
 from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, newest_window
 from store.records import Check, Feedback
 from tests.store.conftest import NOW
@@ -35,9 +35,6 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "how many labels are new": lambda s: count_labelled(s, "tickets", after_seq=0, at_most=30),
     "how many of them from the audit sample": lambda s: count_labelled(
         s, "tickets", after_seq=0, at_most=30, audit=True
-    ),
-    "labels that came since a little while ago": lambda s: labelled_rows(
-        s, "tickets", after_seq=last_feedback_seq(s, "tickets") - 20
     ),
     "the last verdict": lambda s: last_feedback_seq(s, "tickets"),
     "the last verdict on a model that nobody asks any more": lambda s: last_feedback_seq(s, "forgotten"),
@@ -71,7 +68,7 @@ def test_a_question_without_an_index_shows(recorded: Database) -> None:
     """Or else the test above could not fail."""
 
     def ask(session: Session) -> object:
-        return session.execute(text("SELECT count(*) FROM predictions WHERE version = 3")).all()
+        return session.execute(text("SELECT count(*) FROM predictions WHERE latency_s > 3600")).all()
 
     before = work_for(recorded, ask)
     _record(recorded, "tickets", 2, range(1_000))
