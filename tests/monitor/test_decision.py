@@ -139,8 +139,8 @@ def one_check(source: Source, seed: int, deals: Deals, rules: DriftRules = RULES
 def test_when_nothing_drifts_a_check_finds_something_no_more_often_than_the_false_alarm_rate(
     reference_rows: int, window_rows: int
 ) -> None:
-    """200 windows, each against a reference of its own, at 5 %: at most 10 + 3 sigma = 19.2."""
-    windows, rules = 200, DriftRules(false_alarm_rate=0.05)
+    """120 windows, each against a reference of its own, at 5 %: at most 6 + 3 sigma = 13.2."""
+    windows, rules = 120, DriftRules(false_alarm_rate=0.05)
     deals = Deals(reference_rows, window_rows, permutations=399)
     alarms = sum(one_check(Source(), seed, deals, rules).verdict is not Verdict.STABLE for seed in range(windows))
     bound = windows * 0.05 + 3 * sqrt(windows * 0.05 * 0.95)
