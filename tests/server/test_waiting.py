@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import integers, lists, sampled_from, tuples
 
 from engine.packing import RunCost
@@ -209,6 +209,7 @@ def test_a_request_of_one_text_does_not_wait_behind_one_of_a_thousand() -> None:
     assert any(small in batch for batch in batches)
 
 
+@settings(deadline=None)
 @given(stream=lists(integers(1, 128), min_size=30, max_size=60), rows=integers(2, 40))
 def test_a_large_request_goes_on_however_many_small_ones_come(stream: list[int], rows: int) -> None:
     """One new request comes with each batch, and may be tiny. A run costs at least its overhead, 8 tokens here, and two
