@@ -169,7 +169,7 @@ def _new_databases(url: str | None) -> Iterator[Callable[[str], str]]:
 
     def execute(statement: str) -> None:
         with psycopg.connect(server_url.render_as_string(hide_password=False), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)  # type: ignore[arg-type]  # psycopg wants a literal
 
     def create(name: str) -> str:
         execute(f'CREATE DATABASE "{name}"')

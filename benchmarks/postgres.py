@@ -58,14 +58,14 @@ class Postgres:
     def create(self, name: str, *, template: str = "template0") -> str:
         """A new database; returns its URL."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')  # type: ignore[arg-type]
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')  # type: ignore[arg-type]  # names of ours
         return self.url(name)
 
     def empty(self, name: str, tables: Iterable[str], *, schema: str) -> None:
         """Empty the tables of a migrated database, which is quicker than to make a new one."""
         with psycopg.connect(self.url(name)) as connection:
             connection.execute("SET lock_timeout = '10s'")  # a test that left a transaction open is told
-            connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")  # type: ignore[arg-type]
+            connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")  # type: ignore[arg-type]  # ours
             connection.execute("UPDATE alembic_version SET version_num = %s", [schema])
 
     def start(self) -> None:

@@ -239,7 +239,8 @@ def _columns_of(rows: int, pool: list[Content], shown: Callable[[datetime], str]
 
 
 def _load_sqlite(database: Database, rows: Iterator[tuple[Any, ...]]) -> None:
-    statement = f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    columns, marks = ", ".join(_COLUMNS), ", ".join("?" * len(_COLUMNS))
+    statement = f"INSERT INTO predictions ({columns}) VALUES ({marks})"  # noqa: S608  # columns of ours
     path = sqlite_path(database.url)
     assert path is not None
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -293,7 +294,7 @@ def _register(parts: MonitorParts, rows: int) -> None:
     first_of_production = next(number for number in range(rows) if _version_at(number, rows) == VERSIONS)
     closed = sum(verdict_on(number) is not None for number in range(first_of_production))
     with parts.database.write() as session:
-        add_base(session, _base(now))
+        add_base(session, base_row(now))
         session.flush()
         add_snapshot(session, _snapshot(closed, now))
         for model, versions in ((MODEL, VERSIONS), (OTHER, 1)):
@@ -305,7 +306,8 @@ def _register(parts: MonitorParts, rows: int) -> None:
             promote(session, model, versions, by="benchmark", reason="the newest", now=now)
 
 
-def _base(now: datetime) -> Base:
+def base_row(now: datetime) -> Base:
+    """A base that is registered and never loaded."""
     return Base(
         name="minilm",
         source="here",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.recorded import base_row
 from monitor.check import REPORT_FILE
 from monitor.parts import MonitorParts, open_monitor_parts
 from store.bases import add_base
@@ -16,7 +17,7 @@ from store.errors import ArtifactCorrupt
 from store.events import history
 from store.feedback import NewFeedback, add_feedback
 from store.predictions import add_predictions
-from store.records import Base, Check, Event, Snapshot
+from store.records import Check, Event, Snapshot
 from store.reference import save_reference
 from store.settings import load_settings
 from store.snapshots import add_snapshot
@@ -58,7 +59,7 @@ class World:
             reference = self.parts.artifacts.put("references", folder)
         now = self.clock()
         with self.parts.database.write() as session:
-            add_base(session, _base(now))
+            add_base(session, base_row(now.replace(month=1)))
             session.flush()
             closed = f"{model}-snapshot" if snapshot else None
             if closed:
@@ -117,21 +118,6 @@ class World:
         """Events that checks and runs added."""
         with self.parts.database.read() as session:
             return [event for event in history(session, model) if event.kind != "promoted"]
-
-
-def _base(now: datetime) -> Base:
-    return Base(
-        name="minilm",
-        source="here",
-        revision="1",
-        license="Apache-2.0",
-        task="text-classification",
-        modality="text",
-        pooling="mean",
-        spec={},
-        artifact="bases/minilm",
-        created_at=now.replace(year=2026, month=1),
-    )
 
 
 def _snapshot(name: str, model: str, now: datetime) -> Snapshot:

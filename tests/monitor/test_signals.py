@@ -13,9 +13,9 @@ from tests.monitor.traffic import LABELS, Source, as_reference, as_window, draw
 NAMES = ("length", "unknown_token_share", "embedding", LABEL, "confidence", "out_of_scope")
 
 
-def drawn(source: Source = Source(), *, reference: int = 60, window: int = 30, seed: int = 1) -> Signals:  # noqa: B008
+def drawn(*, reference: int = 60, window: int = 30, seed: int = 1) -> Signals:
     rng = np.random.default_rng(seed)
-    return signals_of(as_reference(draw(Source(), reference, rng)), as_window(draw(source, window, rng)))
+    return signals_of(as_reference(draw(Source(), reference, rng)), as_window(draw(Source(), window, rng)))
 
 
 def test_every_signal_has_features_and_words_for_every_row() -> None:
