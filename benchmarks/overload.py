@@ -3,7 +3,8 @@
 Capacity is what 64 callers get done who ask again as soon as they are answered, before and after each overload: within
 a minute a shared machine changes its speed by more than what is to be shown. Latencies are compared among open
 loops: requests that arrive at the rate of the capacity, and at three times that rate. There latency counts from the
-intended arrival of a request, so that a server which stops taking any would show it.
+intended arrival of a request, so that a server which stops taking any would show it. Both last equally long: where as
+much arrives as can be done, the queue wanders, and the longer one looks, the longer it is found.
 """
 
 import tempfile
@@ -88,7 +89,7 @@ def main() -> None:
                 rate = closed[-1].per_s
                 for side in order(["calm", "storm"], number):
                     if side == "calm":
-                        calm.append(arriving(rate, shorter_s))
+                        calm.append(arriving(rate, asked.overload_seconds))
                     else:
                         before = process.memory_info().rss
                         storm.append(arriving(TIMES * rate, asked.overload_seconds))
