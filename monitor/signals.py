@@ -5,16 +5,18 @@
 | length              | rank, its distance from the middle, both tails    | largest     | the input (covariate shift)  |
 | unknown_token_share | any, rank, upper tail                             | largest     | words the vocabulary lacks   |
 | embedding           | random Fourier features of the sketch             | sum         | the input, as the model sees |
-| predicted_label     | one a label                                       | largest     | what is asked for (prior)    |
-| confidence          | rank, log(1 - confidence), upper tails of that    | largest     | how sure the model is        |
-| out_of_scope        | doubt and distance together, and its upper tails  | upward      | what it was not made for     |
+| predicted_label     | the probability of each label                     | largest     | what is asked for (prior)    |
+| confidence          | rank; entropy of the answer, and its upper tail   | largest     | how sure the model is        |
+| out_of_scope        | upper tail of entropy and distance together       | upward      | what it was not made for     |
 
 Whatever is fitted here (ranks, quantiles, centroids, bandwidth) is fitted on both samples together, without a look at
 which row came from where. So while nothing drifts every way to deal the rows out is as likely as the one that came,
 and the p-values of `monitor/joint_test.py` hold.
 
-**Why tails.** One text in twenty that the model was not made for hardly moves a mean or a median; it fills the lowest
-hundredth of the confidence. See docs/decisions/0011 for what each of these sees.
+**Why tails, and why smooth ones.** One text in twenty that the model was not made for hardly moves a mean or a median;
+it is among the few of which the model is least sure. Where that tail begins nobody knows, and to try six edges costs
+power six times. A high power of the rank weighs the uppermost rows most and every row some, and is one feature. See
+docs/decisions/0011 for what each of these sees.
 
 **Why float16.** Predictions are recorded in half precision. A reference in full precision would differ from them
 in nothing but rounding, which a rank test sees at once where confidences crowd below 1. So it is rounded alike.
@@ -34,11 +36,12 @@ from store.reference import Reference
 LABEL = "predicted_label"
 OUT_OF_SCOPE = "out_of_scope"
 
-_TAILS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _FREQUENCIES = 64
 _FREQUENCIES_SEED = 20_260_102
-_SMALLEST_DOUBT = 2.0**-24
-"""The smallest that float16 can hold."""
+_SMALLEST_PROBABILITY = 2.0**-24
+"""The smallest but 0 that float16 can hold."""
+_LEAST_SURE, _STRANGEST = 19, 29
+"""Powers of a rank in (0, 1): half their sum comes from the uppermost 3.4 and 2.3 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +75,8 @@ def signals_of(reference: Reference, window: Window) -> Signals:
     lengths = np.concatenate([reference.length_tokens, window.length_tokens]).astype(np.float64)
     unknown = np.concatenate([reference.unknown_tokens, window.unknown_tokens]) / np.maximum(lengths, 1)
     predicted = np.concatenate([reference.probabilities.argmax(axis=1), window.predicted])
-    confidence = probabilities.max(axis=1)
-    # Summed over the other labels: near 1 float16 tells confidences apart by a thousandth, near 0 by a millionth.
-    doubt = np.log(np.maximum(probabilities.sum(axis=1) - confidence, _SMALLEST_DOUBT))
-    strangeness = _standard(doubt) + _standard(_distance_to_own_class(sketches, predicted))
+    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY)), axis=1)
+    strangeness = 2 * _normal_score(entropy) + _normal_score(_distance_to_own_class(sketches, predicted))
     return Signals(
         labels=reference.labels,
         reference_rows=reference.rows,
@@ -84,8 +85,8 @@ def signals_of(reference: Reference, window: Window) -> Signals:
             "length": _length(lengths),
             "unknown_token_share": _unknown(unknown),
             "embedding": _embedding(sketches),
-            LABEL: _predicted(predicted, reference.labels),
-            "confidence": _confidence(confidence, doubt),
+            LABEL: _predicted(predicted, probabilities, reference.labels),
+            "confidence": _confidence(probabilities.max(axis=1), entropy),
             OUT_OF_SCOPE: _out_of_scope(strangeness),
         },
     )
@@ -104,21 +105,26 @@ def _unknown(share: NDArray[np.float64]) -> Signal:
     return Signal(_side_by_side(columns), tuple(columns), "largest", share)
 
 
-def _predicted(predicted: NDArray[np.int64], labels: Sequence[str]) -> Signal:
-    seen = np.unique(predicted)
-    told = tuple(f"label {labels[index]!r}" for index in seen)
-    return Signal((predicted[:, None] == seen).astype(np.float64), told, "largest", predicted, weight=2.0)
+def _predicted(predicted: NDArray[np.int64], probabilities: NDArray[np.float64], labels: Sequence[str]) -> Signal:
+    """Of two labels that a text may have both are counted, each by its probability; counts of the answers would throw
+    that away."""
+    told = tuple(f"label {label!r}" for label in labels)
+    return Signal(probabilities, told, "largest", predicted, weight=4.0)
 
 
-def _confidence(confidence: NDArray[np.float64], doubt: NDArray[np.float64]) -> Signal:
-    columns = {"confidence": _rank(confidence), "doubt": doubt, **_upper("least sure", doubt)}
-    return Signal(_side_by_side(columns), tuple(columns), "largest", confidence)
+def _confidence(confidence: NDArray[np.float64], entropy: NDArray[np.float64]) -> Signal:
+    columns = {
+        "confidence": _rank(confidence),
+        "entropy of the answers": entropy,
+        "entropy of the least sure": _rank(entropy) ** _LEAST_SURE,
+    }
+    return Signal(_side_by_side(columns), tuple(columns), "largest", confidence, weight=2.0)
 
 
 def _out_of_scope(strangeness: NDArray[np.float64]) -> Signal:
     """Upward only: fewer strange texts than before are no trouble."""
-    columns = {"strangeness": strangeness, **_upper("strangest", strangeness)}
-    return Signal(_side_by_side(columns), tuple(columns), "upward", strangeness, weight=2.0)
+    features = _rank(strangeness)[:, None] ** _STRANGEST
+    return Signal(features, ("strangeness of the strangest",), "upward", strangeness, weight=4.0)
 
 
 def _embedding(sketches: NDArray[np.float64]) -> Signal:
@@ -148,7 +154,7 @@ def _side_by_side(columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.floa
     return np.stack(list(columns.values()), axis=1)
 
 
-def _upper(told: str, values: NDArray[np.float64], tails: Sequence[float] = _TAILS) -> dict[str, NDArray[np.float64]]:
+def _upper(told: str, values: NDArray[np.float64], tails: Sequence[float]) -> dict[str, NDArray[np.float64]]:
     """Whether a row is among the largest of both samples, for each tail; ties are in or out together."""
     edges = np.quantile(values, [1 - tail for tail in tails])
     return {
@@ -161,8 +167,9 @@ def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((stats.rankdata(values) - 0.5) / len(values), np.float64)
 
 
-def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((values - values.mean()) / (values.std() or 1.0), np.float64)
+def _normal_score(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a normal distribution has at each value's rank."""
+    return np.asarray(stats.norm.ppf(_rank(values)), np.float64)
 
 
 def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:

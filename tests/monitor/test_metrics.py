@@ -15,7 +15,7 @@ def test_gauges_say_what_the_last_check_said(make_world: MakeWorld) -> None:
     metrics.show(world.checks()[-1])
     told = metrics.registry.get_sample_value
     assert told("driftgate_drift_detected", {"model": "tickets"}) == 1
-    assert told("driftgate_drift_score", {"model": "tickets", "signal": "embedding"}) > 3  # type: ignore[operator]
+    assert told("driftgate_drift_score", {"model": "tickets", "signal": "embedding"}) > 2  # type: ignore[operator]
     assert told("driftgate_last_check_timestamp_seconds", {"model": "tickets"}) == world.clock().timestamp()
     for kind in ("validation", "estimated", "labelled"):
         labels = {"model": "tickets", "version": "1", "kind": kind}

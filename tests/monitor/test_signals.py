@@ -58,12 +58,26 @@ def test_confidences_crowded_below_one_do_not_differ_by_their_rounding() -> None
         assert_allclose(signal.features[:400], signal.features[400:], atol=1e-6)
 
 
-def test_a_row_far_from_its_class_is_strange_even_if_the_model_is_sure() -> None:
+def test_of_rows_that_the_model_is_as_sure_of_the_one_far_from_its_class_is_stranger() -> None:
     rng = np.random.default_rng(4)
     reference, window = draw(Source(), 200, rng), draw(Source(), 50, rng)
-    window.sketches[7] += 30.0
-    strange = signals_of(as_reference(reference), as_window(window)).by_name["out_of_scope"].drawn
-    assert int(np.argmax(strange)) == 207
+    row = int(window.probabilities.max(axis=1).argsort()[25])
+
+    def stranger_than() -> float:
+        strange = signals_of(as_reference(reference), as_window(window)).by_name["out_of_scope"].drawn
+        return float(np.mean(strange < strange[200 + row]))
+
+    before = stranger_than()
+    window.sketches[row] += 30.0
+    assert before < 0.6
+    assert stranger_than() > 0.85
+
+
+def test_a_row_of_two_likely_labels_counts_for_both() -> None:
+    rows = draw(Source(), 40, np.random.default_rng(5))
+    rows.probabilities[0] = [0.5, 0.0, 0.5, 0.0]
+    features = signals_of(as_reference(rows), as_window(rows)).by_name[LABEL].features
+    assert_allclose(features[0], [0.5, 0.0, 0.5, 0.0])
 
 
 @pytest.mark.parametrize("rows", [1, 2])
