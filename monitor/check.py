@@ -1,7 +1,8 @@
 """One drift check from start to end: look, compute, decide, and only then write."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from monitor.accuracy import estimated_accuracy, wilson
 from monitor.decision import DriftDecision, DriftRules, Verdict, decide_drift, not_enough_data
-from monitor.facts import gather_facts, policy_from
+from monitor.facts import gather_facts, gather_since_drift, policy_from
 from monitor.joint_test import deals_for, joint_test
 from monitor.parts import MonitorParts
-from monitor.policy import Action, decide_retrain
+from monitor.policy import Action, PolicyDecision, SinceDrift, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
 from monitor.report import Drawing, draw_report
 from monitor.signals import Signals, signals_of
@@ -48,13 +49,20 @@ def run_check(parts: MonitorParts, model: str, *, asked: bool = False, window_ro
     computed = compute(parts, seen, asked=asked)
     rules = policy_from(settings)
     policy = decide_retrain(policy_facts(seen, computed), rules, now)
-    if computed.drift.verdict is Verdict.NOT_ENOUGH_DATA and not asked and policy.action is not Action.RETRAIN:
+    silent = computed.drift.verdict is Verdict.NOT_ENOUGH_DATA and not asked
+    if silent and policy.action is not Action.RETRAIN and not _measured_at_last(seen, policy):
         return result_of(seen, computed, policy, check=None, run=None, at=now)
     with parts.database.write() as session:
         result = record_check(session, seen, computed, rules, now=now)
     if parts.workspace is not None and computed.drawing is not None:
         parts.workspace.add(result, computed.drawing)
     return result
+
+
+def _measured_at_last(seen: Seen, policy: PolicyDecision) -> bool:
+    """Whether the labels are there now that the last check asked for."""
+    before = seen.recorded.decision.get("blockers") if seen.recorded else None
+    return before == ["unmeasured"] and "unmeasured" not in policy.blockers
 
 
 def rules_from(settings: Settings) -> DriftRules:
@@ -86,7 +94,12 @@ def look(session: Session, model: str, settings: Settings, rows: int) -> Seen:
 
 
 def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
-    """Everything slow, without a transaction."""
+    """Everything slow, outside the transaction that writes."""
+    computed = _compare(parts, seen, asked=asked)
+    return replace(computed, since_drift=_since_drift(parts, seen, computed))
+
+
+def _compare(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
     if seen.version.reference is None:
         why = f"no reference: version {seen.version.number} was registered without validation rows"
         return Computed(not_enough_data(why), {}, reference_rows=0)
@@ -104,6 +117,19 @@ def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
         report=_keep_page(parts, judged.drawing) if judged.drawing is not None else None,
         drawing=judged.drawing,
     )
+
+
+def _since_drift(parts: MonitorParts, seen: Seen, computed: Computed) -> SinceDrift | None:
+    """Without enough data the last verdict stands."""
+    verdict, signals = computed.drift.verdict, computed.signals
+    if verdict is Verdict.NOT_ENOUGH_DATA and seen.past:
+        verdict, signals = Verdict(seen.past[-1].verdict), seen.past[-1].signals
+    if verdict is not Verdict.DRIFT or computed.validation is None:
+        return None
+    began = min(datetime.fromisoformat(found["since"]) for found in signals.values() if found["drifted"])
+    planned = policy_from(parts.settings).labels_to_tell_a_loss(computed.validation.value)
+    with parts.database.read() as session:
+        return gather_since_drift(session, seen.version, began, planned=planned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from monitor.accuracy import Estimate, audit_accuracy
-from monitor.policy import PolicyFacts, RetrainPolicy
-from store.feedback import audit_verdicts, count_labelled, last_feedback_seq
+from monitor.policy import PolicyFacts, RetrainPolicy, SinceDrift
+from store.events import history
+from store.feedback import audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
 from store.records import Run, Version
 from store.runs import OPEN, last_run
 from store.settings import Settings
@@ -27,6 +28,8 @@ class StoredFacts:
     feedback_until: int
     """Highest Feedback.seq so far: where the snapshot of a run that is asked for now closes."""
     trained_at: datetime
+    asked_at: tuple[datetime, ...]
+    """When the policy asked for runs, the newest times."""
     run: Run | None
     """The newest run of the model."""
     nothing_new_since_rejection: bool
@@ -36,6 +39,7 @@ class StoredFacts:
         *,
         confirmed: bool,
         drifted: Sequence[str],
+        since_drift: SinceDrift | None,
         validation: float | None,
         estimated: Estimate | None,
         estimated_before: float | None,
@@ -43,6 +47,7 @@ class StoredFacts:
         return PolicyFacts(
             drift_confirmed=confirmed,
             drifted=tuple(drifted),
+            since_drift=since_drift,
             validation=validation,
             labelled=self.labelled,
             estimated=estimated,
@@ -52,6 +57,7 @@ class StoredFacts:
             can_build_on=self.can_build_on,
             trained_at=self.trained_at,
             last_run_at=None if self.run is None else (self.run.ended_at or self.run.created_at),
+            asked_at=self.asked_at,
             open_run=self.run.id if self.run is not None and self.run.status in OPEN else None,
             nothing_new_since_rejection=self.nothing_new_since_rejection,
         )
@@ -63,22 +69,30 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
     However many labels came since its snapshot closed, no more are looked at than the policy can use.
     """
     closed = closed_at(session, version)
-    count_to = policy_from(settings).count_to
+    policy = policy_from(settings)
+    asked_for = history(session, version.model, kinds=["retrain_decided"], limit=policy.runs_a_week)
     until = last_feedback_seq(session, version.model)
     run = last_run(session, version.model)
     judged_at = run.ended_at if run is not None and run.status != "failed" else None
     return StoredFacts(
         labelled=audit_accuracy(audit_verdicts(session, version.model, version.number, rows=settings.window_rows)),
-        new_labels=count_labelled(session, version.model, after_seq=closed, at_most=count_to),
-        new_audit_labels=count_labelled(session, version.model, after_seq=closed, at_most=count_to, audit=True),
+        new_labels=count_labelled(session, version.model, after_seq=closed, at_most=policy.count_to),
+        new_audit_labels=count_labelled(session, version.model, after_seq=closed, at_most=policy.count_to, audit=True),
         can_build_on=version.snapshot is not None,
         feedback_until=until,
+        asked_at=tuple(event.at for event in asked_for),
         trained_at=max(version.created_at, judged_at or version.created_at),
         run=run,
         nothing_new_since_rejection=(
             run is not None and run.status == "rejected" and run.parameters.get("feedback_until") == until
         ),
     )
+
+
+def gather_since_drift(session: Session, version: Version, since: datetime, *, planned: int) -> SinceDrift:
+    """Twice as many rows are looked at as labels are planned: some will never get one."""
+    verdicts, waiting = audit_verdicts_since(session, version.model, version.number, since=since, rows=2 * planned)
+    return SinceDrift(since, tuple(verdicts), waiting)
 
 
 def closed_at(session: Session, version: Version) -> int:
@@ -92,6 +106,7 @@ def policy_from(settings: Settings) -> RetrainPolicy:
         min_labels=settings.retrain_min_labels,
         min_audit_labels=settings.retrain_min_audit_labels,
         cooldown=timedelta(seconds=settings.retrain_cooldown_s),
+        runs_a_week=settings.retrain_runs_a_week,
         accuracy_drop=settings.retrain_accuracy_drop,
         every=timedelta(days=settings.retrain_every_days),
         alert_ratio=settings.alert_accuracy_ratio,

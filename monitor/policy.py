@@ -1,20 +1,31 @@
 """The retrain policy: facts in, a written decision out. Pure, like every decision here.
 
-Something must call for a run (confirmed drift, a proven loss of accuracy, or the date), and nothing may stand in the
-way (too few labels, the cool-down, an open run). Both halves are said aloud: a person who asks at 3 a.m. why nothing
-was trained reads what was missing.
+Something must call for a run (a proven loss of accuracy, or the date), and nothing may stand in the way (too few
+labels, the cool-down, the budget, an open run). Both halves are said aloud: a person who asks at 3 a.m. why nothing was
+trained reads what was missing.
+
+Drift alone is no reason: other inputs may be answered as well as the old ones. It makes the accuracy worth measuring,
+so the policy asks for as many labels as can tell a loss, from the audit sample of what was answered since the drift
+began. They are looked at once, when all are there: whoever looks again at every label finds a loss sooner or later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
-from monitor.accuracy import Estimate
+from monitor.accuracy import Estimate, audit_accuracy
+from store.feedback import AuditVerdict
 
 COUNT_TO = 5_000
 """New labels are counted up to here, or to what a policy asks for if that is more: a check must not take the longer the
 more labels there are, and beyond what is asked for their number changes nothing."""
+MOST_ASKED_FOR = 2_000
+"""Labels that people are asked for at once; a version that is rarely right would want more to tell a loss from luck."""
+_FEWEST_ASKED_FOR = 50
+_WEEK = timedelta(days=7)
 
 
 class Action(StrEnum):
@@ -29,6 +40,8 @@ class RetrainPolicy:
     min_audit_labels: int = 200
     """New audit rows without which the gate could not judge: 15 % of them are its test rows, and it wants 30."""
     cooldown: timedelta = timedelta(days=1)
+    runs_a_week: int = 3
+    """Runs that the policy may ask for in any seven days."""
     accuracy_drop: float = 0.05
     """Relative loss against validation accuracy that calls for a run."""
     every: timedelta = timedelta(days=30)
@@ -40,6 +53,49 @@ class RetrainPolicy:
         """How many new labels are told apart from more."""
         return max(COUNT_TO, self.min_labels, self.min_audit_labels)
 
+    def labels_to_tell_a_loss(self, validation: float) -> int:
+        """How many see a loss half as large again as `accuracy_drop` in four cases of five.
+
+        Two things must then happen (`_is_a_loss`): the measured accuracy lies at or below the line, half an
+        `accuracy_drop` above the true one (0.84 standard errors), and its interval lies below validation, one and a
+        half of it above (0.84 + 1.96 of them). The second wants more rows.
+        """
+        drop = max(self.accuracy_drop * validation, 1e-3)
+        true = max(validation - 1.5 * drop, 0.0)
+        rows = true * (1 - true) * ((0.84 + 1.96) / (1.5 * drop)) ** 2
+        return min(max(ceil(rows), _FEWEST_ASKED_FOR), MOST_ASKED_FOR)
+
+
+@dataclass(frozen=True, slots=True)
+class SinceDrift:
+    """The audit sample of what was answered since a drift began."""
+
+    at: datetime
+    """About when it began."""
+    verdicts: Sequence[AuditVerdict]
+    """Of the rows that are labelled, in the order in which they were answered."""
+    waiting: int
+    """Rows that wait for a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsWanted:
+    """Labels that would tell whether a drift costs accuracy."""
+
+    planned: int
+    labelled: int
+    waiting: int
+    """Rows of the audit sample that wait for a label; traffic must bring more where they are fewer than are missing."""
+    since: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "planned": self.planned,
+            "labelled": self.labelled,
+            "waiting": self.waiting,
+            "since": self.since.isoformat(),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
@@ -48,6 +104,8 @@ class PolicyFacts:
     drift_confirmed: bool
     drifted: tuple[str, ...]
     """Signals that drifted, for the sentence."""
+    since_drift: SinceDrift | None
+    """None unless drift is confirmed."""
     validation: float | None
     """Accuracy on its own validation rows; None without a reference."""
     labelled: Estimate | None
@@ -64,6 +122,8 @@ class PolicyFacts:
     """When the version was made, or a later run had its verdict."""
     last_run_at: datetime | None
     """When the newest run of the model was asked for or, if it ended, ended."""
+    asked_at: Sequence[datetime]
+    """When the policy asked for runs; the newest `runs_a_week` times suffice."""
     open_run: str | None
     can_build_on: bool = True
     """Whether the version has a snapshot; one that was imported as an adapter has none."""
@@ -79,11 +139,14 @@ class PolicyDecision:
     triggers: tuple[str, ...]
     """What calls for a run: drift, accuracy, date."""
     blockers: tuple[str, ...]
-    """What stands in the way: no_snapshot, open_run, cooldown, labels, audit, nothing_new."""
+    """What stands in the way: unmeasured, no_loss; no_snapshot, open_run, cooldown, budget, labels, audit,
+    nothing_new."""
     reasons: tuple[str, ...]
     """One phrase for each trigger, each blocker and the alert, in this order."""
     summary: str
     """The whole of it as one sentence."""
+    labels_wanted: LabelsWanted | None = None
+    """With blocker unmeasured: what would tell."""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -91,6 +154,7 @@ class PolicyDecision:
             "alert": self.alert,
             "triggers": list(self.triggers),
             "blockers": list(self.blockers),
+            "labels_wanted": self.labels_wanted.as_dict() if self.labels_wanted else None,
             "reasons": list(self.reasons),
             "summary": self.summary,
         }
@@ -98,7 +162,11 @@ class PolicyDecision:
 
 def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> PolicyDecision:
     triggers = _triggers(facts, policy, now)
-    blockers = _blockers(facts, policy, now, improve="drift" in triggers or "accuracy" in triggers) if triggers else {}
+    wanted = labels_wanted(facts, policy) if list(triggers) == ["drift"] else None
+    if list(triggers) == ["drift"]:
+        blockers = _no_reason(facts, policy, wanted)
+    else:
+        blockers = _blockers(facts, policy, now, improve="accuracy" in triggers) if triggers else {}
     alert = accuracy_alert(facts, policy)
     if triggers and not blockers:
         action = Action.RETRAIN
@@ -111,7 +179,42 @@ def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> 
         action = Action.ALERT if alert else Action.NONE
         summary = alert or "nothing calls for a run"
     phrases = (*triggers.values(), *blockers.values(), *([alert] if alert else []))
-    return PolicyDecision(action, alert is not None, tuple(triggers), tuple(blockers), phrases, summary)
+    return PolicyDecision(action, alert is not None, tuple(triggers), tuple(blockers), phrases, summary, wanted)
+
+
+def labels_wanted(facts: PolicyFacts, policy: RetrainPolicy) -> LabelsWanted | None:
+    """Labels that are asked for; None if no drift is confirmed, if there is nothing to compare with, or if enough are
+    there."""
+    since = facts.since_drift
+    if since is None or facts.validation is None:
+        return None
+    planned, labelled = policy.labels_to_tell_a_loss(facts.validation), len(since.verdicts)
+    return LabelsWanted(planned, labelled, since.waiting, since.at) if labelled < planned else None
+
+
+def accuracy_since_drift(facts: PolicyFacts, policy: RetrainPolicy) -> Estimate | None:
+    """On the first rows that make up what was planned; None until they are there."""
+    if facts.since_drift is None or facts.validation is None or labels_wanted(facts, policy) is not None:
+        return None
+    return audit_accuracy(facts.since_drift.verdicts[: policy.labels_to_tell_a_loss(facts.validation)])
+
+
+def _no_reason(facts: PolicyFacts, policy: RetrainPolicy, wanted: LabelsWanted | None) -> dict[str, str]:
+    """Why drift alone calls for no run."""
+    if wanted is not None:
+        missing = wanted.planned - wanted.labelled
+        there = f"{wanted.waiting} wait for one" if wanted.waiting < missing else "they wait for one"
+        return {
+            "unmeasured": f"whether it costs accuracy is not known: {wanted.labelled} of {wanted.planned} labels are "
+            f"there that would tell, please label {missing} more rows of the audit sample answered since "
+            f"{wanted.since:%Y-%m-%d %H:%M} UTC ({there})"
+        }
+    measured = accuracy_since_drift(facts, policy)
+    if measured is None:
+        return {"unmeasured": "whether it costs accuracy cannot be known: the version has no validation rows"}
+    return {
+        "no_loss": f"accuracy since then, {measured}, is no loss against validation accuracy {facts.validation:.3f}"
+    }
 
 
 def accuracy_alert(facts: PolicyFacts, policy: RetrainPolicy) -> str | None:
@@ -136,9 +239,10 @@ def _triggers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[
     found = {}
     if facts.drift_confirmed:
         found["drift"] = f"drift confirmed ({', '.join(facts.drifted)})" if facts.drifted else "drift confirmed"
-    if _accuracy_fell(facts, policy):
+    fell = _fallen(facts, policy)
+    if fell is not None:
         found["accuracy"] = (
-            f"labelled accuracy {facts.labelled} fell more than {policy.accuracy_drop:.0%} "
+            f"labelled accuracy {fell} fell more than {policy.accuracy_drop:.0%} "
             f"below validation accuracy {facts.validation:.3f}"
         )
     age = now - facts.trained_at
@@ -147,16 +251,21 @@ def _triggers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[
     return found
 
 
-def _accuracy_fell(facts: PolicyFacts, policy: RetrainPolicy) -> bool:
+def _fallen(facts: PolicyFacts, policy: RetrainPolicy) -> Estimate | None:
+    """A measured accuracy that is a loss: since a drift began, else of the newest rows."""
+    for measured in (accuracy_since_drift(facts, policy), facts.labelled):
+        if measured is not None and facts.validation is not None and _is_a_loss(measured, facts.validation, policy):
+            return measured
+    return None
+
+
+def _is_a_loss(measured: Estimate, validation: float, policy: RetrainPolicy) -> bool:
     """The loss is as large as the policy asks (point estimate), and it is real (interval below validation).
 
     The point alone would retrain on a dozen unlucky labels; asking the whole interval to lie 5 % below would wait for
     some 1,300 labels to see a loss of 7 %, by when the alert is long out. A wrong call costs one gated training.
     """
-    if facts.labelled is None or facts.validation is None:
-        return False
-    line = (1 - policy.accuracy_drop) * facts.validation
-    return facts.labelled.value <= line and facts.labelled.high < facts.validation
+    return measured.value <= (1 - policy.accuracy_drop) * validation and measured.high < validation
 
 
 def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime, *, improve: bool) -> dict[str, str]:
@@ -168,6 +277,12 @@ def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime, *, impro
         found["open_run"] = f"run {facts.open_run} is open"
     elif facts.last_run_at is not None and now - facts.last_run_at < policy.cooldown:
         found["cooldown"] = f"the cool-down lasts until {facts.last_run_at + policy.cooldown:%Y-%m-%d %H:%M} UTC"
+    week = sorted(at for at in facts.asked_at if now - at < _WEEK)
+    if len(week) >= policy.runs_a_week:
+        free_at = week[-policy.runs_a_week] + _WEEK
+        found["budget"] = (
+            f"{policy.runs_a_week} runs a week are allowed, the next one from {free_at:%Y-%m-%d %H:%M} UTC"
+        )
     if facts.new_labels < policy.min_labels:
         found["labels"] = f"only {facts.new_labels} of {policy.min_labels} labelled rows are new"
     elif improve and facts.new_audit_labels < policy.min_audit_labels:

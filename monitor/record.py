@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate
 from monitor.decision import DriftDecision, PastCheck, Verdict
 from monitor.facts import StoredFacts
-from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, decide_retrain
+from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, SinceDrift, decide_retrain
 from monitor.report import Drawing
 from monitor.story import drift_line, policy_lines
 from monitor.window import Window
@@ -55,6 +55,8 @@ class Computed:
     estimated: Estimate | None = None
     estimated_before: float | None = None
     """The same estimate of the reference."""
+    since_drift: SinceDrift | None = None
+    """Of a confirmed drift."""
     report: str | None = None
     drawing: Drawing | None = None
     """What the page of `report` shows."""
@@ -121,6 +123,7 @@ def policy_facts(seen: Seen, computed: Computed) -> PolicyFacts:
     return seen.facts.with_drift(
         confirmed=confirmed,
         drifted=drifted,
+        since_drift=computed.since_drift,
         validation=computed.validation.value if computed.validation else None,
         estimated=computed.estimated,
         estimated_before=computed.estimated_before,

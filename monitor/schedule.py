@@ -13,7 +13,7 @@ from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy.orm import Session
 
 from monitor.check import run_check
-from monitor.facts import closed_at
+from monitor.facts import closed_at, gather_since_drift
 from monitor.metrics import MonitorMetrics
 from monitor.parts import MonitorParts
 from monitor.record import CheckResult
@@ -23,6 +23,7 @@ from store.errors import Conflict, DriftgateError, StoreUnavailable
 from store.feedback import count_labelled
 from store.logs import get_log
 from store.predictions import count_sampled, count_unlabelled_audit, newest_window
+from store.records import Check
 from store.settings import Settings
 from store.versions import Route, get_deployment, get_version, routes
 
@@ -37,15 +38,13 @@ class Pulse:
     """The last look: check, attempt without enough data, or the promotion of the version."""
     new_predictions: int
     """Sampled predictions since the last look, counted up to what makes a check due."""
-    waits_for_labels: bool
-    """The last check would have asked for a run, and lacked nothing but labels."""
-    new_labels: int
-    """Labelled rows since the snapshot closed; only counted while somebody waits for them, up to what is waited for."""
+    labels_missing: int | None
+    """How many labels are still missing of those that the last check waited for; None if it waited for none."""
 
 
 def check_due(pulse: Pulse, settings: Settings, now: datetime) -> bool:
-    """Due after `check_every_s`, or `check_every_predictions`, or as soon as the labels are there that a run lacked."""
-    if pulse.waits_for_labels and pulse.new_labels >= settings.retrain_min_labels:
+    """Due after `check_every_s`, or `check_every_predictions`, or as soon as the labels are there that were lacking."""
+    if pulse.labels_missing is not None and pulse.labels_missing <= 0:
         return True
     if pulse.new_predictions >= predictions_due(settings):
         return True
@@ -144,9 +143,9 @@ class Watch:
             look = None
         looked_at = checks[-1].at if checks else get_deployment(session, model).updated_at
         until_seq = decided[-1].window_until if decided else 0
-        waits = bool(checks) and checks[-1].decision.get("blockers") == ["labels"]
+        missing = self._labels_missing(session, checks[-1]) if checks else None
         if look is not None and look.at >= looked_at:  # somebody looked since, and something else was in the way
-            waits = False
+            missing = None
         return Pulse(
             looked_at=max(looked_at, look.at) if look else looked_at,
             new_predictions=count_sampled(
@@ -156,13 +155,21 @@ class Watch:
                 after_seq=max(until_seq, look.until_seq) if look else until_seq,
                 at_most=predictions_due(self._parts.settings),
             ),
-            waits_for_labels=waits,
-            new_labels=self._new_labels(session, model, number) if waits else 0,
+            labels_missing=missing,
         )
 
-    def _new_labels(self, session: Session, model: str, number: int) -> int:
-        closed = closed_at(session, get_version(session, model, number))
-        return count_labelled(session, model, after_seq=closed, at_most=self._parts.settings.retrain_min_labels)
+    def _labels_missing(self, session: Session, check: Check) -> int | None:
+        """Of those that would have let `check` ask for a run, or tell whether drift costs accuracy."""
+        version = get_version(session, check.model, check.version)
+        wanted = check.decision.get("labels_wanted")
+        if wanted is not None:
+            since, planned = datetime.fromisoformat(wanted["since"]), int(wanted["planned"])
+            return planned - len(gather_since_drift(session, version, since, planned=planned).verdicts)
+        if check.decision.get("blockers") == ["labels"]:
+            needed = self._parts.settings.retrain_min_labels
+            closed = closed_at(session, version)
+            return needed - count_labelled(session, check.model, after_seq=closed, at_most=needed)
+        return None
 
     def _remember(self, route: Route, *, until_seq: int) -> None:
         assert route.production is not None  # noqa: S101  # only deployed models come here

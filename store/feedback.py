@@ -178,9 +178,54 @@ def audit_verdicts(session: Session, model: str, version: int, *, rows: int) -> 
     )
     newest = newest_of(session, said, Feedback.origin, "audit", Feedback.seq).limit(rows)
     return [
-        AuditVerdict(right=bool(correct) if label is None else label == predicted, inclusion=inclusion)
+        _verdict(label, correct, predicted, inclusion)
         for label, correct, predicted, inclusion in session.execute(newest)
     ]
+
+
+def audit_verdicts_since(
+    session: Session, model: str, version: int, *, since: datetime, rows: int
+) -> tuple[list[AuditVerdict], int]:
+    """What was said of the first `rows` predictions of the audit sample that a version answered from `since` on, in the
+    order in which they were answered, and how many of them wait for a verdict.
+
+    Always the first ones: which rows are asked about must not depend on what is known of the answers.
+    """
+    drawn = (
+        select(AuditSample.prediction_id, AuditSample.inclusion, AuditSample.at, Prediction.label)
+        .join(Prediction, Prediction.id == AuditSample.prediction_id)
+        .where(AuditSample.model == model, AuditSample.at >= since, Prediction.version == version)
+        .order_by(AuditSample.at, AuditSample.prediction_id)
+        .limit(rows)
+        .subquery()
+    )
+    later = aliased(Feedback)
+    overruled = select(later.seq).where(
+        later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
+    )
+    spoken = (
+        (Feedback.prediction_id == drawn.c.prediction_id)
+        & (Feedback.origin == "audit")
+        & or_(Feedback.label.is_not(None), Feedback.correct.is_not(None))
+        & ~overruled.exists()
+    )
+    said = (
+        select(Feedback.label, Feedback.correct, drawn.c.label, drawn.c.inclusion, Feedback.seq)
+        .select_from(drawn)
+        .outerjoin(Feedback, spoken)
+        .order_by(drawn.c.at, drawn.c.prediction_id)
+    )
+    verdicts, waiting = [], 0
+    for label, correct, predicted, inclusion, seq in session.execute(said):
+        if seq is None:
+            waiting += 1
+        else:
+            verdicts.append(_verdict(label, correct, predicted, inclusion))
+    return verdicts, waiting
+
+
+def _verdict(label: str | None, correct: bool | None, predicted: str, inclusion: float) -> AuditVerdict:
+    return AuditVerdict(right=bool(correct) if label is None else label == predicted, inclusion=inclusion)
 
 
 def _is_newest(until_seq: int | None) -> ColumnElement[bool]:

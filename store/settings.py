@@ -82,6 +82,7 @@ class Settings(BaseSettings):
         200, ge=0, description="New labelled audit rows without which the gate could not judge"
     )
     retrain_cooldown_s: float = Field(86_400.0, ge=0, description="Least time between two runs of a model")
+    retrain_runs_a_week: int = Field(3, ge=1, description="Runs that the monitor may ask for in any seven days")
     retrain_accuracy_drop: float = Field(
         0.05, gt=0, lt=1, description="Relative loss against validation accuracy that calls for a run"
     )

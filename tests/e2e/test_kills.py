@@ -51,6 +51,7 @@ SETTINGS = {
     "DRIFTGATE_WINDOW_MIN_ROWS": "20",
     "DRIFTGATE_RETRAIN_MIN_LABELS": "20",
     "DRIFTGATE_RETRAIN_COOLDOWN_S": "0",
+    "DRIFTGATE_RETRAIN_RUNS_A_WEEK": "1000",
     "DRIFTGATE_RETRAIN_EVERY_DAYS": "0.00001",  # a second: as soon as one run has ended, the next one is due
     "DRIFTGATE_TRAIN_EPOCHS": "12",
 }

@@ -1,6 +1,6 @@
 """A real store with a deployed model in it, and a clock that a test can turn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +91,13 @@ class World:
                     verdict = NewFeedback(row.id, model, version, LABELS[truth], None, None, None, "ann", "audit")
                     add_feedback(session, verdict, now=self.clock())
         return [row.id for row in new]
+
+    def judge(self, predictions: Sequence[str], *, correct: bool, model: str = "tickets", version: int = 1) -> None:
+        """A person reviews rows of the audit sample and says of each whether it was right."""
+        with self.parts.database.write() as session:
+            for prediction in predictions:
+                verdict = NewFeedback(prediction, model, version, None, correct, None, None, "ann", "audit")
+                add_feedback(session, verdict, now=self.clock())
 
     def keep_report(self, *, days_old: float, model: str = "tickets", page: str | None = None) -> tuple[str, str]:
         """Record a check with a page, as if it had been made `days_old` ago. Returns its id and the page's artifact."""

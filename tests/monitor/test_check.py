@@ -33,15 +33,16 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     assert kinds(world) == ["drift_suspected", "accuracy_alert"]
 
     world.clock.advance(hours=1)
-    world.answer(200, DRIFTED, audit=0.1, labelled=True)
+    world.answer(200, DRIFTED, audit=1.0, labelled=True)
     second = run_check(world.parts, "tickets")
     assert second.drift.verdict is Verdict.DRIFT
     assert set(second.drift.kinds) == {"covariate", "prior", "confidence", "unseen"}
+    assert second.policy.triggers == ("drift", "accuracy")
     assert second.policy.blockers == ("labels",)
     assert second.run is None
 
     world.clock.advance(hours=1)
-    world.answer(200, DRIFTED, audit=0.1, labelled=True)
+    world.answer(200, DRIFTED, audit=1.0, labelled=True)
     third = run_check(world.parts, "tickets")
     assert third.policy.action is Action.RETRAIN
     with world.parts.database.read() as session:
@@ -51,7 +52,7 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     assert run.cause.startswith("drift confirmed (")
 
     world.clock.advance(hours=1)
-    world.answer(200, DRIFTED, audit=0.1, labelled=True)
+    world.answer(200, DRIFTED, audit=1.0, labelled=True)
     assert run_check(world.parts, "tickets").policy.blockers == ("open_run",)
 
     story = [(event.kind, event.message) for event in world.story()]
@@ -69,6 +70,31 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     assert f"run {run.id} is open" in story[6][1]
     links = [event.links.get("check") for event in world.story() if event.kind.startswith("drift")]
     assert links == [first.check, second.check], "an event leads back to its check"
+
+
+def test_drift_that_costs_nothing_is_told_and_trains_nothing(make_world: MakeWorld) -> None:
+    world = make_world(retrain_min_labels=50)
+    world.deploy()
+    began, drawn = world.clock(), list[str]()
+    for _ in range(2):
+        drawn += world.answer(200, DRIFTED, audit=1.0)
+        world.clock.advance(hours=1)
+        confirmed = run_check(world.parts, "tickets")
+    wanted = confirmed.policy.labels_wanted
+    assert wanted is not None
+    assert (confirmed.policy.blockers, wanted.labelled, wanted.since) == (("unmeasured",), 0, began)
+    assert world.checks()[-1].decision["labels_wanted"] == wanted.as_dict()
+
+    world.judge(drawn[: wanted.planned], correct=True)
+    world.clock.advance(minutes=5)
+    measured = run_check(world.parts, "tickets")
+    assert (measured.drift.verdict, measured.policy.blockers) == (Verdict.NOT_ENOUGH_DATA, ("no_loss",))
+    assert measured.check is not None, "what the labels told is told"
+    assert run_check(world.parts, "tickets").check is None, "once"
+    told = [event.message for event in world.story() if event.kind == "retrain_withheld"]
+    assert "please label" in told[0]
+    assert "is no loss against" in told[1]
+    assert len(told) == 2
 
 
 def test_the_record_says_what_the_result_says(make_world: MakeWorld) -> None:
@@ -178,11 +204,12 @@ def test_labels_that_arrive_when_traffic_has_gone_still_lead_to_a_run(make_world
     world = make_world(retrain_min_labels=100)
     world.deploy()
     for _ in range(2):
-        world.answer(120, DRIFTED)
+        world.answer(30, DRIFTED, audit=1.0, labelled=True)
+        world.answer(90, DRIFTED)
         world.clock.advance(hours=1)
         confirmed = run_check(world.parts, "tickets")
     assert confirmed.policy.blockers == ("labels",)
-    world.answer(99, DRIFTED, labelled=True)
+    world.answer(39, DRIFTED, labelled=True)
     assert run_check(world.parts, "tickets").policy.blockers == ("labels",)
     world.answer(1, version=2, labelled=True)
     result = run_check(world.parts, "tickets")

@@ -1,18 +1,29 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.accuracy import wilson
-from monitor.policy import Action, PolicyFacts, RetrainPolicy, decide_retrain
+from monitor.policy import (
+    MOST_ASKED_FOR,
+    Action,
+    PolicyFacts,
+    RetrainPolicy,
+    SinceDrift,
+    accuracy_since_drift,
+    decide_retrain,
+)
+from store.feedback import AuditVerdict
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 POLICY = RetrainPolicy()
 CALM = PolicyFacts(
     drift_confirmed=False,
     drifted=(),
+    since_drift=None,
     validation=0.93,
     labelled=None,
     estimated=None,
@@ -21,9 +32,20 @@ CALM = PolicyFacts(
     new_audit_labels=300,
     trained_at=NOW - timedelta(days=3),
     last_run_at=NOW - timedelta(days=3),
+    asked_at=(),
     open_run=None,
 )
-DRIFT = replace(CALM, drift_confirmed=True, drifted=("embedding",))
+LOSS = replace(CALM, labelled=wilson(0.80, 400, rows=400))
+BEGAN = NOW - timedelta(hours=6)
+
+
+def since_drift(right: int, wrong: int = 0, waiting: int = 0) -> SinceDrift:
+    verdicts = [AuditVerdict(number < right, 0.02) for number in range(right + wrong)]
+    return SinceDrift(BEGAN, tuple(verdicts), waiting)
+
+
+DRIFT = replace(CALM, drift_confirmed=True, drifted=("embedding",), since_drift=since_drift(0, waiting=500))
+PLANNED = POLICY.labels_to_tell_a_loss(0.93)
 
 shares = st.floats(0, 1)
 estimates = st.none() | st.builds(lambda share, rows: wilson(share, rows, rows=rows), shares, st.integers(1, 3000))
@@ -31,6 +53,7 @@ facts_of_all_kinds = st.builds(
     PolicyFacts,
     drift_confirmed=st.booleans(),
     drifted=st.just(("length",)),
+    since_drift=st.none() | st.builds(since_drift, st.integers(0, 400), st.integers(0, 400), st.integers(0, 400)),
     validation=st.none() | shares,
     labelled=estimates,
     estimated=estimates,
@@ -40,6 +63,7 @@ facts_of_all_kinds = st.builds(
     can_build_on=st.booleans(),
     trained_at=st.integers(0, 60).map(lambda days: NOW - timedelta(days=days)),
     last_run_at=st.none() | st.integers(0, 72).map(lambda hours: NOW - timedelta(hours=hours)),
+    asked_at=st.lists(st.integers(0, 400).map(lambda hours: NOW - timedelta(hours=hours)), max_size=4),
     open_run=st.none() | st.just("r1"),
     nothing_new_since_rejection=st.booleans(),
 )
@@ -51,21 +75,80 @@ def test_a_calm_model_is_left_alone() -> None:
     assert decision.summary == "nothing calls for a run"
 
 
-def test_confirmed_drift_with_enough_labels_retrains() -> None:
-    decision = decide_retrain(DRIFT, POLICY, NOW)
-    assert decision.action is Action.RETRAIN
-    assert decision.summary == "drift confirmed (embedding); 600 new labelled rows"
+def test_a_loss_of_accuracy_retrains() -> None:
+    decision = decide_retrain(LOSS, POLICY, NOW)
+    assert (decision.action, decision.triggers) == (Action.RETRAIN, ("accuracy",))
+    assert decision.summary.endswith("below validation accuracy 0.930; 600 new labelled rows")
+
+
+def test_drift_alone_asks_for_labels_and_trains_nothing() -> None:
+    decision = decide_retrain(replace(DRIFT, since_drift=since_drift(40, 2, waiting=500)), POLICY, NOW)
+    assert (decision.action, decision.triggers, decision.blockers) == (Action.NONE, ("drift",), ("unmeasured",))
+    assert decision.labels_wanted is not None
+    assert (decision.labels_wanted.planned, decision.labels_wanted.labelled) == (PLANNED, 42)
+    assert decision.summary == (
+        f"drift confirmed (embedding), but whether it costs accuracy is not known: 42 of {PLANNED} labels are there "
+        f"that would tell, please label {PLANNED - 42} more rows of the audit sample answered since 2026-11-02 06:00 "
+        "UTC (they wait for one)"
+    )
+    scarce = decide_retrain(replace(DRIFT, since_drift=since_drift(40, 2, waiting=7)), POLICY, NOW)
+    assert "(7 wait for one)" in scarce.summary
+
+
+def test_drift_without_loss_trains_nothing_and_says_so() -> None:
+    decision = decide_retrain(replace(DRIFT, since_drift=since_drift(PLANNED - 12, 12)), POLICY, NOW)
+    assert (decision.action, decision.blockers, decision.labels_wanted) == (Action.NONE, ("no_loss",), None)
+    assert "is no loss against validation accuracy 0.930" in decision.summary
+
+
+def test_drift_with_a_loss_trains() -> None:
+    """Though the newest rows of all, most of them from before the drift, show none."""
+    lost = replace(DRIFT, since_drift=since_drift(0, PLANNED), labelled=wilson(0.93, 1000, rows=1000))
+    decision = decide_retrain(lost, POLICY, NOW)
+    assert (decision.action, decision.triggers) == (Action.RETRAIN, ("drift", "accuracy"))
+
+
+def test_drift_is_judged_once_by_the_rows_that_were_planned() -> None:
+    """Whoever looks again with every further label finds a loss sooner or later."""
+    calm = since_drift(PLANNED)
+    later = replace(calm, verdicts=(*calm.verdicts, *since_drift(0, 900).verdicts))
+    assert accuracy_since_drift(replace(DRIFT, since_drift=later), POLICY) == wilson(1.0, PLANNED, rows=PLANNED)
+
+
+def test_as_many_labels_are_asked_for_as_tell_a_loss_from_luck() -> None:
+    """Simulated: 4,000 samples of the planned size each; a share of 0.80 has a standard error of 0.006."""
+    rng = np.random.default_rng(3)
+    for validation in (0.70, 0.85, 0.93, 0.98):
+        planned = POLICY.labels_to_tell_a_loss(validation)
+
+        def found(true: float, planned: int = planned, validation: float = validation) -> float:
+            sizes = rng.binomial(planned, true, 4_000)
+            facts = replace(DRIFT, validation=validation)
+            seen = {
+                right: "accuracy"
+                in decide_retrain(replace(facts, since_drift=since_drift(right, planned - right)), POLICY, NOW).triggers
+                for right in {int(size) for size in sizes}
+            }
+            return float(np.mean([seen[int(size)] for size in sizes]))
+
+        assert found(validation) < 0.05
+        assert found(validation * (1 - 1.5 * POLICY.accuracy_drop)) > 0.75
+
+
+@given(validation=shares, drop=st.floats(0.001, 0.5))
+def test_what_is_asked_for_can_be_done(validation: float, drop: float) -> None:
+    assert 50 <= RetrainPolicy(accuracy_drop=drop).labels_to_tell_a_loss(validation) <= MOST_ASKED_FOR
 
 
 def test_of_more_labels_than_were_counted_it_is_said_that_there_may_be_more() -> None:
-    decision = decide_retrain(replace(DRIFT, new_labels=POLICY.count_to), POLICY, NOW)
-    assert decision.summary == "drift confirmed (embedding); 5000 or more new labelled rows"
+    decision = decide_retrain(replace(LOSS, new_labels=POLICY.count_to), POLICY, NOW)
+    assert decision.summary.endswith("; 5000 or more new labelled rows")
     assert RetrainPolicy(min_labels=9_000).count_to == 9_000, "or so many would never be there"
 
 
 def test_flagged_labels_alone_cannot_pass_the_gate_so_they_wait() -> None:
-    decision = decide_retrain(replace(DRIFT, new_audit_labels=12), POLICY, NOW)
-    assert (decision.action, decision.blockers) == (Action.NONE, ("audit",))
+    decision = decide_retrain(replace(LOSS, new_audit_labels=12), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.ALERT, ("audit",))
     assert "only 12 of 200 audit rows" in decision.summary
 
 
@@ -75,27 +158,36 @@ def test_the_date_alone_does_not_ask_for_audit_rows() -> None:
 
 
 def test_an_imported_version_has_nothing_to_build_on() -> None:
-    decision = decide_retrain(replace(DRIFT, can_build_on=False), POLICY, NOW)
-    assert (decision.action, decision.blockers) == (Action.NONE, ("no_snapshot",))
+    decision = decide_retrain(replace(LOSS, can_build_on=False), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.ALERT, ("no_snapshot",))
 
 
 def test_what_is_missing_is_said() -> None:
-    decision = decide_retrain(replace(DRIFT, new_labels=132), POLICY, NOW)
-    assert (decision.action, decision.blockers) == (Action.NONE, ("labels",))
-    assert decision.summary == "drift confirmed (embedding), but only 132 of 500 labelled rows are new"
+    decision = decide_retrain(replace(LOSS, new_labels=132), POLICY, NOW)
+    assert (decision.action, decision.blockers) == (Action.ALERT, ("labels",))
+    assert decision.summary.endswith(", but only 132 of 500 labelled rows are new")
 
 
 def test_an_open_run_and_the_cool_down_hold_the_next_one_back() -> None:
-    decision = decide_retrain(replace(DRIFT, open_run="r7"), POLICY, NOW)
-    assert decision.summary == "drift confirmed (embedding), but run r7 is open"
-    decision = decide_retrain(replace(DRIFT, last_run_at=NOW - timedelta(hours=23)), POLICY, NOW)
+    decision = decide_retrain(replace(LOSS, open_run="r7"), POLICY, NOW)
+    assert decision.summary.endswith(", but run r7 is open")
+    decision = decide_retrain(replace(LOSS, last_run_at=NOW - timedelta(hours=23)), POLICY, NOW)
     assert decision.blockers == ("cooldown",)
-    assert decision.reasons[-1] == "the cool-down lasts until 2026-11-02 13:00 UTC"
-    assert decide_retrain(replace(DRIFT, last_run_at=NOW - timedelta(hours=24)), POLICY, NOW).action is Action.RETRAIN
+    assert decision.reasons[1] == "the cool-down lasts until 2026-11-02 13:00 UTC"
+    assert decide_retrain(replace(LOSS, last_run_at=NOW - timedelta(hours=24)), POLICY, NOW).action is Action.RETRAIN
+
+
+def test_the_budget_of_a_week_holds_the_next_run_back_until_it_has_room() -> None:
+    days = [NOW - timedelta(days=days) for days in (6, 4, 2)]
+    decision = decide_retrain(replace(LOSS, asked_at=days), POLICY, NOW)
+    assert decision.blockers == ("budget",)
+    assert decision.reasons[1] == "3 runs a week are allowed, the next one from 2026-11-03 12:00 UTC"
+    assert decide_retrain(replace(LOSS, asked_at=days), POLICY, NOW + timedelta(days=1)).action is Action.RETRAIN
+    assert decide_retrain(replace(LOSS, asked_at=days), replace(POLICY, runs_a_week=4), NOW).action is Action.RETRAIN
 
 
 def test_the_same_labels_are_not_tried_again_after_the_gate_rejected_what_they_taught() -> None:
-    decision = decide_retrain(replace(DRIFT, nothing_new_since_rejection=True), POLICY, NOW)
+    decision = decide_retrain(replace(LOSS, nothing_new_since_rejection=True), POLICY, NOW)
     assert decision.blockers == ("nothing_new",)
 
 
@@ -154,6 +246,7 @@ def test_a_run_needs_a_cause_labels_rest_and_no_run_before_it(facts: PolicyFacts
         assert facts.new_labels >= POLICY.min_labels
         assert facts.open_run is None
         assert facts.last_run_at is None or NOW - facts.last_run_at >= POLICY.cooldown
+        assert sum(NOW - at < timedelta(days=7) for at in facts.asked_at) < POLICY.runs_a_week
         assert not facts.nothing_new_since_rejection
     assert retrains == bool(decision.triggers and not decision.blockers)
     assert len(decision.reasons) == len(decision.triggers) + len(decision.blockers) + decision.alert

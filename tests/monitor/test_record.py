@@ -49,7 +49,7 @@ def test_a_check_of_a_version_that_left_production_meanwhile_leads_to_nothing(ma
 def test_a_run_that_a_person_asked_for_meanwhile_is_not_asked_for_twice(make_world: MakeWorld) -> None:
     world = make_world(retrain_min_labels=100, confirm_checks=1)
     world.deploy()
-    world.answer(120, DRIFTED, labelled=True)
+    world.answer(120, DRIFTED, audit=1.0, labelled=True)
     seen, computed = half_done(world)
     with world.parts.database.write() as session:
         new = NewRun("tickets", "minilm", "by hand", "lora", {})
@@ -64,7 +64,7 @@ def test_a_run_that_a_person_asked_for_meanwhile_is_not_asked_for_twice(make_wor
 def test_a_rejected_run_is_not_repeated_on_the_very_same_labels(make_world: MakeWorld) -> None:
     world = make_world(retrain_min_labels=100, confirm_checks=1)
     world.deploy()
-    world.answer(120, DRIFTED, labelled=True)
+    world.answer(120, DRIFTED, audit=1.0, labelled=True)
     queued = run_check(world.parts, "tickets").run
     with world.parts.database.write() as session:
         (run,) = list_runs(session)
@@ -73,7 +73,7 @@ def test_a_rejected_run_is_not_repeated_on_the_very_same_labels(make_world: Make
     world.clock.advance(days=2)
     world.answer(120, DRIFTED)
     assert run_check(world.parts, "tickets").policy.blockers == ("nothing_new",)
-    world.answer(120, DRIFTED, labelled=True)
+    world.answer(120, DRIFTED, audit=1.0, labelled=True)
     assert run_check(world.parts, "tickets").run is not None
 
 

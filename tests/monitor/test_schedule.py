@@ -17,7 +17,7 @@ from tests.monitor.conftest import MakeWorld, World
 from tests.monitor.traffic import DRIFTED
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
-QUIET = Pulse(looked_at=NOW, new_predictions=0, waits_for_labels=False, new_labels=0)
+QUIET = Pulse(looked_at=NOW, new_predictions=0, labels_missing=None)
 SETTINGS = Settings(check_every_s=3600, check_every_predictions=500, window_min_rows=100, retrain_min_labels=500)
 
 
@@ -33,9 +33,8 @@ def watch(world: World) -> Watch:
         (replace(QUIET, looked_at=NOW - timedelta(seconds=3600)), True),
         (replace(QUIET, new_predictions=499), False),
         (replace(QUIET, new_predictions=500), True),
-        (replace(QUIET, new_labels=500), False),
-        (replace(QUIET, waits_for_labels=True, new_labels=499), False),
-        (replace(QUIET, waits_for_labels=True, new_labels=500), True),
+        (replace(QUIET, labels_missing=1), False),
+        (replace(QUIET, labels_missing=0), True),
     ],
 )
 def test_a_check_is_due_by_time_by_traffic_or_by_the_labels_it_waited_for(pulse: Pulse, due: bool) -> None:
@@ -92,26 +91,44 @@ def test_the_labels_that_a_run_waited_for_wake_the_monitor(make_world: MakeWorld
     world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
     world.deploy()
     watching = watch(world)
-    world.answer(200, DRIFTED)
+    world.answer(30, DRIFTED, audit=1.0, labelled=True)
+    world.answer(170, DRIFTED)
     (waiting,) = watching.tick()
     assert waiting.policy.blockers == ("labels",)
-    world.answer(99, DRIFTED, labelled=True)
+    world.answer(69, DRIFTED, labelled=True)
     assert watching.tick() == []
     world.answer(1, version=2, labelled=True)
     (woken,) = watching.tick()
     assert woken.run is not None
 
 
+def test_the_labels_that_would_tell_a_loss_wake_the_monitor(make_world: MakeWorld) -> None:
+    world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
+    world.deploy()
+    watching = watch(world)
+    drawn = world.answer(200, DRIFTED, audit=1.0)
+    (waiting,) = watching.tick()
+    assert waiting.policy.labels_wanted is not None
+    planned = waiting.policy.labels_wanted.planned
+    assert 50 < planned < 200
+    world.judge(drawn[: planned - 1], correct=False)
+    assert watching.tick() == []
+    world.judge(drawn[planned - 1 : planned], correct=False)
+    (woken,) = watching.tick()
+    assert woken.policy.triggers == ("drift", "accuracy")
+
+
 def test_labels_that_came_during_the_cool_down_wake_the_monitor_once(make_world: MakeWorld) -> None:
     world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
     world.deploy()
     watching = watch(world)
-    world.answer(200, DRIFTED)
+    world.answer(30, DRIFTED, audit=1.0, labelled=True)
+    world.answer(170, DRIFTED)
     watching.tick()
     with world.parts.database.write() as session:
         run = enqueue_run(session, NewRun("tickets", "minilm", "by hand", "lora", {}), by="ann", now=world.clock())
         run.status, run.ended_at = "failed", world.clock()
-    world.answer(90, DRIFTED, labelled=True)
+    world.answer(60, DRIFTED, labelled=True)
     world.answer(10, version=2, labelled=True)
     (woken,) = watching.tick()
     assert (woken.check, woken.policy.blockers) == (None, ("cooldown",))
