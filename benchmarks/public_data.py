@@ -28,6 +28,8 @@ from store.reference import Reference
 
 KEPT = Path(__file__).parents[1] / ".bench-data"
 OUT_OF_SCOPE = "oos"
+MAX_TOKENS = 256
+"""Where MiniLM cuts texts off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Served:
                 scored.probabilities[rows],
                 scored.sketches[rows],
                 scored.length_tokens[rows],
+                scored.length_chars[rows],
                 scored.unknown_tokens[rows],
             ),
             self.true_label[rows],
@@ -117,6 +120,7 @@ def answered_by(data: Featured, trained: NDArray[np.int64]) -> Served:
             probabilities=softmax(features @ weight.T + bias),
             sketches=features @ projection(features.shape[1]),
             length_tokens=data.length_tokens[rest],
+            length_chars=np.array([len(data.entries[i].text.strip()) for i in rest], np.int64),
             unknown_tokens=data.unknown_tokens[rest],
         ),
         true_label=np.array([index.get(data.entries[i].label, -1) for i in rest], np.int64),
@@ -131,9 +135,11 @@ def reference_of(held: Served, rows: NDArray[np.int64]) -> Reference:
         probabilities=scored.probabilities[rows],
         sketches=scored.sketches[rows],
         length_tokens=scored.length_tokens[rows],
+        length_chars=scored.length_chars[rows],
         unknown_tokens=scored.unknown_tokens[rows],
         true_label=held.true_label[rows],
         temperature=1.0,
+        max_tokens=MAX_TOKENS,
     )
 
 

@@ -81,9 +81,11 @@ def draw(rows: int, rng: np.random.Generator) -> Reference:
         probabilities=softmax(logits.astype(np.float32)),
         sketches=(centres[truth] + rng.normal(size=(rows, SKETCH_DIM))).astype(np.float32),
         length_tokens=length,
+        length_chars=5 * length,
         unknown_tokens=rng.binomial(length, 0.02),
         true_label=truth,
         temperature=1.0,
+        max_tokens=128,
     )
 
 
@@ -91,7 +93,7 @@ def contents_of(drawn: Reference, rng: np.random.Generator) -> list[Content]:
     predicted = drawn.probabilities.argmax(axis=1)
     return [
         Content(
-            input=" ".join(rng.choice(_WORDS, drawn.length_tokens[i])),
+            input=" ".join(rng.choice(_WORDS, drawn.length_tokens[i]))[: drawn.length_chars[i]],
             label=LABELS[predicted[i]],
             truth=LABELS[drawn.true_label[i]],
             score=float(drawn.probabilities[i].max()),
@@ -340,7 +342,7 @@ def _add_checks(database: Database, rows: int, window_rows: int) -> None:
     """Those of the busy model: one for each window of its traffic, the last of which ends with the last row."""
     seen_by_checks = rows * (1 - 1 / OTHER_EVERY) * (1 - 1 / LOW_SCORE_EVERY)
     count = max(1, int(seen_by_checks // window_rows))
-    names = ("length", "unknown_token_share", "embedding", LABEL, "confidence", "out_of_scope")
+    names = ("length", "data_quality", "embedding", LABEL, "confidence", "out_of_scope")
     signal = {"statistic": 0.012, "p_value": 0.41, "threshold": 0.01, "drifted": False, "telling": "", "change": 0.01}
     share = {"value": 0.9, "low": 0.88, "high": 0.92, "rows": 500}
     decision = {"action": "none", "alert": False, "triggers": [], "blockers": [], "reasons": [], "summary": "nothing"}

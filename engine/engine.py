@@ -49,6 +49,8 @@ class Scored:
     sketches: NDArray[np.float32]
     """[rows, engine.sketch.SKETCH_DIM]"""
     length_tokens: NDArray[np.int64]
+    length_chars: NDArray[np.int64]
+    """[rows], blanks around the text not counted."""
     unknown_tokens: NDArray[np.int64]
 
 
@@ -147,7 +149,13 @@ class Engine:
                 sketches[batch] = self.sketch(result.pooled)
         finally:
             self.bank.release(key)
-        return Scored(probabilities, sketches, lengths, np.array([r.unknown_tokens for r in rows], np.int64))
+        return Scored(
+            probabilities=probabilities,
+            sketches=sketches,
+            length_tokens=lengths,
+            length_chars=np.array([len(text.strip()) for text in texts], np.int64),
+            unknown_tokens=np.array([row.unknown_tokens for row in rows], np.int64),
+        )
 
     def _warm_up(self, precision: Precision) -> RunCost:
         """Run every lane once, then time a few runs on the first one."""

@@ -99,6 +99,7 @@ def window_of(rows: NDArray[np.int64], scored: "Scored") -> Window:
         probabilities=probabilities.astype("<f2").astype(np.float32),
         sketches=scored.sketches[rows].astype("<f2").astype(np.float32),
         length_tokens=scored.length_tokens[rows],
+        length_chars=scored.length_chars[rows],
         unknown_tokens=scored.unknown_tokens[rows],
         predicted=probabilities.argmax(axis=1),
         score=probabilities.max(axis=1).astype(np.float64),

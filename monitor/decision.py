@@ -15,13 +15,14 @@ from enum import StrEnum
 
 KINDS = {
     "length": "covariate",
-    "unknown_token_share": "covariate",
+    "data_quality": "data_quality",
     "embedding": "covariate",
     "predicted_label": "prior",
     "confidence": "confidence",
     "out_of_scope": "unseen",
 }
-"""What kind of drift a signal speaks of: P(x), P(y) as predicted, the model's own doubt, or what it never learned."""
+"""What kind of drift a signal speaks of: P(x), texts that came in broken or in another language, P(y) as predicted, the
+model's own doubt, or what it never learned."""
 
 
 class Verdict(StrEnum):
@@ -62,7 +63,7 @@ class PastCheck:
 class DriftDecision:
     verdict: Verdict
     kinds: tuple[str, ...]
-    """covariate, prior, confidence, unseen: of the signals that crossed; empty when none did."""
+    """covariate, data_quality, prior, confidence, unseen: of the signals that crossed; empty when none did."""
     signals: Mapping[str, Evidence]
     reason: str
     """One sentence for a person."""

@@ -1,13 +1,13 @@
 """What a check compares: six signals of a reference and a window, each as features of a row.
 
-| signal              | features of a row                                 | what counts | says something about         |
-| ------------------- | ------------------------------------------------- | ----------- | ---------------------------- |
-| length              | rank, its distance from the middle, both tails    | largest     | the input (covariate shift)  |
-| unknown_token_share | any, rank, upper tail                             | largest     | words the vocabulary lacks   |
-| embedding           | random Fourier features of the sketch             | sum         | the input, as the model sees |
-| predicted_label     | the probability of each label                     | largest     | what is asked for (prior)    |
-| confidence          | rank; entropy of the answer, and its upper tail   | largest     | how sure the model is        |
-| out_of_scope        | upper tail of entropy and distance together       | upward      | what it was not made for     |
+| signal          | features of a row                                    | what counts | says something about          |
+| --------------- | ---------------------------------------------------- | ----------- | ----------------------------- |
+| length          | rank, its distance from the middle, both tails       | largest     | the input (covariate shift)   |
+| data_quality    | blank, cut off, unknown tokens, characters a token   | largest     | broken texts, other languages |
+| embedding       | random Fourier features of the sketch                | sum         | the input, as the model sees  |
+| predicted_label | the probability of each label                        | largest     | what is asked for (prior)     |
+| confidence      | rank; entropy of the answer, and its upper tail      | largest     | how sure the model is         |
+| out_of_scope    | upper tail of entropy and distance together          | upward      | what it was not made for      |
 
 Whatever is fitted here (ranks, quantiles, centroids, bandwidth) is fitted on both samples together, without a look at
 which row came from where. So while nothing drifts every way to deal the rows out is as likely as the one that came,
@@ -40,8 +40,8 @@ _FREQUENCIES = 64
 _FREQUENCIES_SEED = 20_260_102
 _SMALLEST_PROBABILITY = 2.0**-24
 """The smallest but 0 that float16 can hold."""
-_LEAST_SURE, _STRANGEST = 19, 29
-"""Powers of a rank in (0, 1): half their sum comes from the uppermost 3.4 and 2.3 %."""
+_FEWEST_CHARS, _LEAST_SURE, _STRANGEST = 19, 19, 29
+"""Powers of a rank in (0, 1): half their sum comes from the uppermost 3.4 % (19) or 2.3 % (29)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +73,7 @@ def signals_of(reference: Reference, window: Window) -> Signals:
     probabilities = np.concatenate([_halved(reference.probabilities), window.probabilities]).astype(np.float64)
     sketches = np.concatenate([_halved(reference.sketches), window.sketches]).astype(np.float64)
     lengths = np.concatenate([reference.length_tokens, window.length_tokens]).astype(np.float64)
+    chars = np.concatenate([reference.length_chars, window.length_chars]).astype(np.float64)
     unknown = np.concatenate([reference.unknown_tokens, window.unknown_tokens]) / np.maximum(lengths, 1)
     predicted = np.concatenate([reference.probabilities.argmax(axis=1), window.predicted])
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY)), axis=1)
@@ -83,7 +84,7 @@ def signals_of(reference: Reference, window: Window) -> Signals:
         window_rows=window.rows,
         by_name={
             "length": _length(lengths),
-            "unknown_token_share": _unknown(unknown),
+            "data_quality": _data_quality(lengths, chars, unknown, max_tokens=reference.max_tokens),
             "embedding": _embedding(sketches),
             LABEL: _predicted(predicted, probabilities, reference.labels),
             "confidence": _confidence(probabilities.max(axis=1), entropy),
@@ -99,10 +100,23 @@ def _length(lengths: NDArray[np.float64]) -> Signal:
     return Signal(_side_by_side(columns), tuple(columns), "largest", lengths)
 
 
-def _unknown(share: NDArray[np.float64]) -> Signal:
-    columns = {"any unknown token": (share > 0).astype(np.float64), "share of unknown tokens": _rank(share)}
-    columns |= _upper("most unknown tokens", share, (0.05,))
-    return Signal(_side_by_side(columns), tuple(columns), "largest", share)
+def _data_quality(
+    lengths: NDArray[np.float64], chars: NDArray[np.float64], unknown: NDArray[np.float64], *, max_tokens: int
+) -> Signal:
+    """A vocabulary made for one language breaks the words of another into many small tokens, and so it does with codes,
+    with what was decoded wrongly and with noise."""
+    columns = {"any unknown token": (unknown > 0).astype(np.float64), "share of unknown tokens": _rank(unknown)}
+    columns |= _upper("most unknown tokens", unknown, (0.05,))
+    if max_tokens:
+        columns["cut off texts"] = (lengths >= max_tokens).astype(np.float64)
+    if (chars < 0).any():
+        return Signal(_side_by_side(columns), tuple(columns), "largest", unknown)
+    blank = chars == 0
+    columns["blank texts"] = blank.astype(np.float64)
+    chars_a_token = np.where(blank, np.median(chars / np.maximum(lengths, 1)), chars / np.maximum(lengths, 1))
+    columns["characters a token"] = _rank(chars_a_token)
+    columns["texts of the fewest characters a token"] = _rank(-chars_a_token) ** _FEWEST_CHARS
+    return Signal(_side_by_side(columns), tuple(columns), "largest", chars_a_token)
 
 
 def _predicted(predicted: NDArray[np.int64], probabilities: NDArray[np.float64], labels: Sequence[str]) -> Signal:

@@ -24,6 +24,8 @@ class Window:
     """[rows, SKETCH_DIM], on the float16 grid."""
     length_tokens: NDArray[np.int64]
     """[rows]"""
+    length_chars: NDArray[np.int64]
+    """[rows], blanks around the text not counted."""
     unknown_tokens: NDArray[np.int64]
     """[rows]"""
     predicted: NDArray[np.int64]
@@ -66,6 +68,7 @@ def window_from(rows: Sequence[Prediction], labels: Sequence[str]) -> Window:
         probabilities=unpack_floats(b"".join(row.probabilities for row in rows)).reshape(-1, len(labels)),
         sketches=unpack_floats(b"".join(row.sketch for row in rows)).reshape(-1, SKETCH_DIM),
         length_tokens=np.array([row.length_tokens for row in rows], dtype=np.int64),
+        length_chars=np.array([len(row.input.strip()) for row in rows], dtype=np.int64),
         unknown_tokens=np.array([row.unknown_tokens for row in rows], dtype=np.int64),
         predicted=np.array([position[row.label] for row in rows], dtype=np.int64),
         score=np.array([row.score for row in rows], dtype=np.float64),

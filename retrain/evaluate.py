@@ -55,6 +55,7 @@ class Answers:
             probabilities=self.scored.probabilities[take],
             sketches=self.scored.sketches[take],
             length_tokens=self.scored.length_tokens[take],
+            length_chars=self.scored.length_chars[take],
             unknown_tokens=self.scored.unknown_tokens[take],
         )
         return Answers(self.labels, tuple(rows), scored)
@@ -156,7 +157,7 @@ def evaluate(
     overall = _overall(held_out, candidate_answers, majority)
     summary |= {"accuracy": overall.accuracy, "macro_f1": overall.macro_f1, "interval": list(overall.interval)}
     summary["test_rows"] = overall.rows
-    reference = _reference(in_each[choice.precision].on(held_out.reference))
+    reference = _reference(in_each[choice.precision].on(held_out.reference), max_tokens=engine.spec.max_tokens)
     summary["validation_accuracy"] = reference.accuracy
     summary["reference_precision"] = choice.precision
     summary["precision"] = checks_to_json(checks)
@@ -242,7 +243,7 @@ def _overall(held_out: HeldOut, answers: dict[str, Answers], majority: str) -> S
     return score_labels(truth, answers["old"].predicted + answers["new"].predicted, majority=majority)
 
 
-def _reference(answers: Answers) -> Reference:
+def _reference(answers: Answers, *, max_tokens: int) -> Reference:
     index = {label: i for i, label in enumerate(answers.labels)}
     true_label = np.array([index.get(row.label, -1) for row in answers.rows], np.int64)
     scored = answers.scored
@@ -251,7 +252,9 @@ def _reference(answers: Answers) -> Reference:
         probabilities=scored.probabilities,
         sketches=scored.sketches,
         length_tokens=scored.length_tokens,
+        length_chars=scored.length_chars,
         unknown_tokens=scored.unknown_tokens,
         true_label=true_label,
         temperature=fit_temperature(scored.probabilities, true_label),
+        max_tokens=max_tokens,
     )

@@ -11,7 +11,7 @@ from tests.monitor.traffic import LABELS, Source, draw
 def held() -> Served:
     """3,000 rows of four labels, and a model that is as often right as it says."""
     rows = draw(Source(), 3_000, np.random.default_rng(6))
-    scored = Scored(rows.probabilities, rows.sketches, rows.length_tokens, rows.unknown_tokens)
+    scored = Scored(rows.probabilities, rows.sketches, rows.length_tokens, rows.length_chars, rows.unknown_tokens)
     entries = tuple(Entry(f"text {i}", LABELS[truth]) for i, truth in enumerate(rows.truth))
     return Served(LABELS, entries, scored, rows.truth)
 

@@ -10,7 +10,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def window(p_value: float, verdict: Verdict) -> DriftDecision:
     signals = {
-        "unknown_token_share": Evidence(1.0, 0.002, drifted=False),
+        "data_quality": Evidence(1.0, 0.002, drifted=False),
         "length": Evidence(p_value, 0.002, drifted=p_value <= 0.002),
     }
     return DriftDecision(verdict, (), signals, "because <b>it</b> is so")

@@ -155,9 +155,11 @@ def answered(base: ImportedBase, adapter: Path) -> Reference:
         probabilities=scored.probabilities,
         sketches=scored.sketches,
         length_tokens=scored.length_tokens,
+        length_chars=scored.length_chars,
         unknown_tokens=scored.unknown_tokens,
         true_label=scored.probabilities.argmax(axis=1).astype(np.int64),
         temperature=1.0,
+        max_tokens=engine.spec.max_tokens,
     )
 
 

@@ -24,7 +24,7 @@ RULES = DriftRules(false_alarm_rate=0.05, confirm_checks=2, window_min_rows=100)
 
 
 def scored(*parts: Any) -> Scored:
-    names = ("probabilities", "sketches", "length_tokens", "unknown_tokens")
+    names = ("probabilities", "sketches", "length_tokens", "length_chars", "unknown_tokens")
     return Scored(*(np.concatenate([getattr(rows, name) for rows in parts]) for name in names))
 
 

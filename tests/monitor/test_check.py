@@ -36,7 +36,7 @@ def test_drift_is_suspected_then_confirmed_and_a_run_is_queued_once_labels_suffi
     world.answer(200, DRIFTED, audit=1.0, labelled=True)
     second = run_check(world.parts, "tickets")
     assert second.drift.verdict is Verdict.DRIFT
-    assert set(second.drift.kinds) == {"covariate", "prior", "confidence", "unseen"}
+    assert set(second.drift.kinds) == {"covariate", "data_quality", "prior", "confidence", "unseen"}
     assert second.policy.triggers == ("drift", "accuracy")
     assert second.policy.blockers == ("labels",)
     assert second.run is None

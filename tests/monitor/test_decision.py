@@ -152,7 +152,8 @@ def test_when_nothing_drifts_a_check_finds_something_no_more_often_than_the_fals
     [
         (Source(topic_shift=0.25), "embedding"),
         (Source(length_mean=26.0), "length"),
-        (Source(unknown_share=0.06), "unknown_token_share"),
+        (Source(unknown_share=0.06), "data_quality"),
+        (Source(chars_a_token=4.0), "data_quality"),
         (Source(prior=(0.55, 0.15, 0.15, 0.15)), "predicted_label"),
         (Source(margin=2.3), "confidence"),
         (DRIFTED, "embedding"),

@@ -8,9 +8,10 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from monitor.signals import LABEL, Signals, signals_of
-from tests.monitor.traffic import LABELS, Source, as_reference, as_window, draw
+from monitor.telling import changes
+from tests.monitor.traffic import LABELS, MAX_TOKENS, Source, as_reference, as_window, draw
 
-NAMES = ("length", "unknown_token_share", "embedding", LABEL, "confidence", "out_of_scope")
+NAMES = ("length", "data_quality", "embedding", LABEL, "confidence", "out_of_scope")
 
 
 def drawn(*, reference: int = 60, window: int = 30, seed: int = 1) -> Signals:
@@ -56,6 +57,31 @@ def test_confidences_crowded_below_one_do_not_differ_by_their_rounding() -> None
     assert len(np.unique(exact)) > 2 * len(np.unique(signals.by_name["confidence"].drawn)), "else it shows nothing"
     for signal in signals.by_name.values():
         assert_allclose(signal.features[:400], signal.features[400:], atol=1e-6)
+
+
+def moved(signal: str, **window: NDArray[np.int64]) -> str:
+    """The feature of `signal` that differs most where 30 of 100 rows are changed as said."""
+    rng = np.random.default_rng(6)
+    usual, other = draw(Source(), 200, rng), draw(Source(), 100, rng)
+    changed = replace(other, **{name: np.concatenate([v, getattr(other, name)[30:]]) for name, v in window.items()})
+    return changes(signals_of(as_reference(usual), as_window(changed)))[signal].told
+
+
+def test_broken_texts_are_told_by_what_is_wrong_with_them() -> None:
+    none, few = np.zeros(30, np.int64), np.full(30, 40)
+    assert moved("data_quality", length_chars=none, length_tokens=none + 2) == "blank texts"
+    assert moved("data_quality", length_tokens=none + MAX_TOKENS, length_chars=none + 600) == "cut off texts"
+    assert moved("data_quality", length_tokens=few, length_chars=few) == "texts of the fewest characters a token"
+    assert moved("data_quality", length_tokens=few, length_chars=5 * few, unknown_tokens=few // 2).endswith(
+        "unknown tokens 5 %"
+    )
+
+
+def test_a_reference_of_an_older_release_is_compared_in_what_it_kept() -> None:
+    rows = draw(Source(), 40, np.random.default_rng(7))
+    old = replace(as_reference(rows), length_chars=np.full(40, -1), max_tokens=0)
+    told = signals_of(old, as_window(rows)).by_name["data_quality"].told
+    assert told == ("any unknown token", "share of unknown tokens", "most unknown tokens 5 %")
 
 
 def test_of_rows_that_the_model_is_as_sure_of_the_one_far_from_its_class_is_stranger() -> None:

@@ -64,13 +64,11 @@ def test_the_inputs_that_are_shown_are_those_that_drifted() -> None:
 
 def test_of_rows_that_are_unlike_alike_the_strangest_are_shown() -> None:
     window = signals((Source(), 300))
-    unknown = window.by_name["unknown_token_share"]
+    unknown = window.by_name["data_quality"]
     any_at_all = np.concatenate([np.arange(400) % 4 == 0, np.arange(300) % 2 == 0]).astype(np.float64)
-    alike = replace(
-        window, by_name={**window.by_name, "unknown_token_share": replace(unknown, features=any_at_all[:, None])}
-    )
+    alike = replace(window, by_name={**window.by_name, "data_quality": replace(unknown, features=any_at_all[:, None])})
     strange = window.by_name[OUT_OF_SCOPE].drawn[400:]
-    shown = strange[telling_rows(alike, ["unknown_token_share"])]
+    shown = strange[telling_rows(alike, ["data_quality"])]
     assert list(shown) == sorted(strange[any_at_all[400:] > 0], reverse=True)[:10]
 
 

@@ -11,6 +11,7 @@ from monitor.window import Window
 from store.predictions import NewPrediction
 from store.reference import Reference
 
+MAX_TOKENS = 128
 LABELS = ("billing", "delivery", "refund", "technical")
 
 
@@ -22,6 +23,7 @@ class Source:
     topic_shift: float = 0.0
     """Moves the embeddings, in units of the noise of one coordinate."""
     length_mean: float = 18.0
+    chars_a_token: float = 4.5
     unknown_share: float = 0.02
     margin: float = 3.5
     """Mean logit of the true label above the others; a smaller one makes the model unsure and wrong."""
@@ -33,6 +35,7 @@ class Rows:
     probabilities: NDArray[np.float32]
     sketches: NDArray[np.float32]
     length_tokens: NDArray[np.int64]
+    length_chars: NDArray[np.int64]
     unknown_tokens: NDArray[np.int64]
 
     @property
@@ -51,13 +54,14 @@ def draw(source: Source, rows: int, rng: np.random.Generator) -> Rows:
     logits = rng.normal(size=(rows, classes))
     logits[np.arange(rows), truth] += source.margin
     raised = np.exp(logits)
-    length = np.clip(rng.lognormal(np.log(source.length_mean), 0.5, rows).round(), 3, 128).astype(np.int64)
+    length = np.clip(rng.lognormal(np.log(source.length_mean), 0.5, rows).round(), 3, MAX_TOKENS).astype(np.int64)
     return Rows(
         truth=truth,
         probabilities=(raised / raised.sum(axis=1, keepdims=True)).astype(np.float32),
         sketches=(centres[truth] + rng.normal(size=(rows, SKETCH_DIM)) + source.topic_shift * topic).astype(np.float32),
         length_tokens=length,
         unknown_tokens=rng.binomial(length, source.unknown_share),
+        length_chars=(length * source.chars_a_token * rng.uniform(0.8, 1.2, rows)).round().astype(np.int64),
     )
 
 
@@ -67,9 +71,11 @@ def as_reference(rows: Rows, *, temperature: float = 1.0) -> Reference:
         probabilities=rows.probabilities,
         sketches=rows.sketches,
         length_tokens=rows.length_tokens,
+        length_chars=rows.length_chars,
         unknown_tokens=rows.unknown_tokens,
         true_label=rows.truth,
         temperature=temperature,
+        max_tokens=MAX_TOKENS,
     )
 
 
@@ -78,6 +84,7 @@ def as_window(rows: Rows) -> Window:
         probabilities=rows.probabilities.astype(np.float16).astype(np.float32),
         sketches=rows.sketches.astype(np.float16).astype(np.float32),
         length_tokens=rows.length_tokens,
+        length_chars=rows.length_chars,
         unknown_tokens=rows.unknown_tokens,
         predicted=rows.predicted,
         score=rows.probabilities.max(axis=1).astype(np.float64),
@@ -95,7 +102,7 @@ def as_predictions(
             id=f"p{first_id + i}",
             model=model,
             version=version,
-            input=f"text {first_id + i}",
+            input=f"text {first_id + i}".ljust(rows.length_chars[i], "."),
             label=LABELS[rows.predicted[i]],
             score=float(rows.probabilities[i].max()),
             probabilities=pack_floats(rows.probabilities[i]),

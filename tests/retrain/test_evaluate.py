@@ -179,7 +179,7 @@ def test_an_answer_that_overflows_is_lost_in_every_precision() -> None:
     def answers(*shares: tuple[float, float]) -> Answers:
         ones = np.ones(3, np.int64)
         probabilities = np.array(shares, np.float32)
-        return Answers(("no", "yes"), rows, Scored(probabilities, np.zeros((3, 2), np.float32), ones, ones))
+        return Answers(("no", "yes"), rows, Scored(probabilities, np.zeros((3, 2), np.float32), ones, ones, ones))
 
     nan = float("nan")
     plain = answers((nan, nan), (0.9, 0.1), (0.9, 0.1))
