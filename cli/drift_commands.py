@@ -18,6 +18,8 @@ from store.predictions import get_predictions
 from store.versions import get_deployment
 from store.views import check_view
 
+_SHOWN_LABELS = 5
+"""Those of the least recall."""
 _SHOWN_LETTERS = 160
 """Of an input; all of it is in the JSON."""
 
@@ -98,8 +100,10 @@ def _drawn(view: dict[str, Any]) -> list[RenderableType]:
         "verdict": view["verdict"],
         "kinds": view["kinds"],
         "reason": view.get("reason", decision.get("drift")),
+        "concept": view["concept"],
         "window": f"{view['window_rows']} rows against {view['reference_rows']} of the reference",
         **{f"{kind} accuracy": figure for kind, figure in view["accuracy"].items()},
+        **_labels(view["labels"]),
         "action": decision.get("action"),
         "because": decision.get("reasons"),
         "run": view.get("run", decision.get("run")),
@@ -115,6 +119,19 @@ def _drawn(view: dict[str, Any]) -> list[RenderableType]:
         inputs = [(row["label"], row["score"], _short(row["input"])) for row in view["inputs"]]
         parts.append(table(("answered", "score", "where it shows most"), inputs, empty=""))
     return parts
+
+
+def _labels(said: dict[str, Any] | None) -> dict[str, str | None]:
+    """What labels say, in two lines."""
+    if said is None:
+        return {}
+    found, least = said["calibration"], sorted(said["recall"].items(), key=lambda one: one[1]["value"])[:_SHOWN_LABELS]
+    recalls = [f"{label} {recall['value']:.2f} of {recall['rows']}" for label, recall in least]
+    told = None
+    if found is not None:
+        agreeing = f"{found['right']:.1%} right, {found['confident']:.1%} sure"
+        told = f"{agreeing} ({found['rows']} rows), error {found['error']:.3f}"
+    return {"calibration": told, "least recall": ", ".join(recalls) or None}
 
 
 def _short(text: str) -> str:

@@ -103,8 +103,6 @@ def window_of(rows: NDArray[np.int64], scored: "Scored") -> Window:
         unknown_tokens=scored.unknown_tokens[rows],
         predicted=probabilities.argmax(axis=1),
         score=probabilities.max(axis=1).astype(np.float64),
-        first_seq=0,
-        last_seq=0,
     )
 
 

@@ -1,6 +1,7 @@
 """One drift check from start to end: look, compute, decide, and only then write."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,16 +10,27 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from monitor.accuracy import estimated_accuracy, wilson
-from monitor.decision import DriftDecision, DriftRules, Verdict, decide_drift, not_enough_data
+from monitor.decision import (
+    SLICES_SHARE,
+    DriftDecision,
+    DriftRules,
+    Verdict,
+    decide_drift,
+    in_slice,
+    not_enough_data,
+    with_concept,
+)
 from monitor.facts import gather_facts, gather_since_drift, policy_from
 from monitor.joint_test import deals_for, joint_test
+from monitor.labelled import what_labels_say
 from monitor.parts import MonitorParts
 from monitor.policy import Action, PolicyDecision, SinceDrift, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
 from monitor.report import Drawing, draw_report
 from monitor.signals import Signals, signals_of
+from monitor.slices import ComparedSlice, compare_slices
 from monitor.telling import changes, telling_rows
-from monitor.window import load_window
+from monitor.window import Window, load_window
 from store.checks import last_checks
 from store.errors import BadInput, Conflict
 from store.reference import Reference
@@ -106,8 +118,11 @@ def _compare(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
     reference = parts.references.get(seen.version.reference)
     judged = _judge(parts, seen, reference, asked=asked)
     before = estimated_accuracy(reference.probabilities, reference)
+    labels = what_labels_say(seen.facts.verdicts, reference) if seen.facts.verdicts else None
+    calibration = labels.calibration if labels else None
     return Computed(
-        drift=judged.drift,
+        drift=with_concept(judged.drift, calibration, rules_from(parts.settings)),
+        labels=labels,
         signals=judged.signals,
         telling=judged.telling,
         reference_rows=reference.rows,
@@ -154,14 +169,38 @@ def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool
     signals = signals_of(reference, seen.window)
     deals = deals_for(reference.rows, seen.window.rows, rules.false_alarm_rate)
     p_values = {name: found.p_value for name, found in joint_test(signals, deals).items()}
-    drift = decide_drift(p_values, seen.window.rows, past, rules)
+    slices = _slices(parts, seen, reference, rules)
+    by_slice = {one.name: one.p_values for one in slices}
+    drift = decide_drift(p_values, seen.window.rows, past, rules, slices=by_slice)
     wanted = asked or drift.verdict is not Verdict.STABLE
+    found = _signals_json(drift, signals, seen, seen.window)
+    for one in slices:
+        found |= _signals_json(drift, one.signals, seen, one.window, slice_name=one.name)
     return _Judged(
         drift=drift,
-        signals=_signals_json(drift, signals, seen),
-        telling=tuple(seen.window.ids[row] for row in telling_rows(signals, drift.drifted)),
+        signals=found,
+        telling=_telling(drift, signals, seen.window, slices),
         drawing=draw_report(signals, drift) if wanted else None,
     )
+
+
+def _slices(parts: MonitorParts, seen: Seen, reference: Reference, rules: DriftRules) -> list[ComparedSlice]:
+    if not any(seen.window.tags):
+        return []
+    baseline = parts.baselines.get(seen.version, seen.labels)
+    rate = SLICES_SHARE * rules.false_alarm_rate
+    return compare_slices(seen.window, baseline, reference, min_rows=rules.window_min_rows, rate=rate)
+
+
+def _telling(
+    drift: DriftDecision, signals: Signals, window: Window, slices: Sequence[ComparedSlice]
+) -> tuple[str, ...]:
+    """Of the whole window, and of the largest drifted slice where only slices drifted."""
+    for part, rows, prefix in [(signals, window, ""), *((one.signals, one.window, one.name) for one in slices)]:
+        drifted = [name for name in part.by_name if in_slice(name, prefix) in drift.drifted]
+        if drifted:
+            return tuple(rows.ids[row] for row in telling_rows(part, drifted))
+    return ()
 
 
 def _keep_page(parts: MonitorParts, drawing: Drawing) -> str:
@@ -170,24 +209,29 @@ def _keep_page(parts: MonitorParts, drawing: Drawing) -> str:
         return parts.artifacts.put("reports", Path(folder))
 
 
-def _signals_json(drift: DriftDecision, signals: Signals, seen: Seen) -> dict[str, Any]:
-    """What the record keeps of each signal."""
-    changed = changes(signals)
-    return {
-        name: {
-            "statistic": changed[name].distance,
+def _signals_json(
+    drift: DriftDecision, signals: Signals, seen: Seen, window: Window, *, slice_name: str = ""
+) -> dict[str, Any]:
+    """What the record keeps of each signal of the whole window, or of a slice. window: the rows of `signals`."""
+    found = {}
+    for signal, change in changes(signals).items():
+        name = in_slice(signal, slice_name)
+        evidence = drift.signals[name]
+        found[name] = {
+            "statistic": change.distance,
             "p_value": evidence.p_value,
             "threshold": evidence.threshold,
             "drifted": evidence.drifted,
-            "telling": changed[name].told,
-            "change": changed[name].size,
-            "since": _since(name, changed[name].began, seen) if evidence.drifted else None,
+            "telling": change.told,
+            "change": change.size,
+            "since": _since(name, window.at[change.began], seen) if evidence.drifted else None,
         }
-        for name, evidence in drift.signals.items()
-    }
+        if slice_name:
+            found[name] |= {"window_rows": signals.window_rows, "reference_rows": signals.reference_rows}
+    return found
 
 
-def _since(signal: str, began: int, seen: Seen) -> str:
+def _since(name: str, began: datetime, seen: Seen) -> str:
     """When the change of a drifted signal began: in an earlier check, if the last one found the same signal."""
-    before = seen.past[-1].signals.get(signal, {}) if seen.past else {}
-    return str(before["since"]) if before.get("since") else seen.window.at[began].isoformat()
+    before = seen.past[-1].signals.get(name, {}) if seen.past else {}
+    return str(before["since"]) if before.get("since") else began.isoformat()

@@ -10,8 +10,11 @@ A monitor that cries wolf is switched off, so two brakes hold the false-alarm ra
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
+
+from monitor.labelled import CONCEPT_LINE, Calibration
 
 KINDS = {
     "length": "covariate",
@@ -23,6 +26,14 @@ KINDS = {
 }
 """What kind of drift a signal speaks of: P(x), texts that came in broken or in another language, P(y) as predicted, the
 model's own doubt, or what it never learned."""
+
+SLICES_SHARE = 0.2
+"""Share of the false alarms that slices may cause, if any is looked at."""
+NO_SLICES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+_OF_SLICE = ": "
+
+CONCEPT = "concept"
+"""The kind that only labels show: P(y|x)."""
 
 
 class Verdict(StrEnum):
@@ -63,10 +74,12 @@ class PastCheck:
 class DriftDecision:
     verdict: Verdict
     kinds: tuple[str, ...]
-    """covariate, data_quality, prior, confidence, unseen: of the signals that crossed; empty when none did."""
+    """covariate, data_quality, prior, confidence, unseen: of the signals that crossed; concept: of the labels."""
     signals: Mapping[str, Evidence]
     reason: str
     """One sentence for a person."""
+    concept: str | None = None
+    """What labels show of a change that inputs cannot, as a sentence; None if nothing."""
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -74,18 +87,25 @@ class DriftDecision:
 
 
 def decide_drift(
-    p_values: Mapping[str, float], window_rows: int, past: Sequence[PastCheck], rules: DriftRules
+    p_values: Mapping[str, float],
+    window_rows: int,
+    past: Sequence[PastCheck],
+    rules: DriftRules,
+    *,
+    slices: Mapping[str, Mapping[str, float]] = NO_SLICES,
 ) -> DriftDecision:
     """Judge one check.
 
     p_values: per signal, each in [0, 1]; while nothing drifts, the smallest of them is uniform or conservative.
+    slices: the same of each slice that is looked at; a signal of one is called `slice: signal`. All slices together
+    get `SLICES_SHARE` of the false alarms, in equal parts (Bonferroni).
     past: earlier checks of the same version, oldest first; those without enough data say nothing and are passed over.
     """
     if window_rows < rules.window_min_rows:
         return not_enough_data(f"{window_rows} of {rules.window_min_rows} predictions since the last check")
-    evidence = _weigh(p_values, rules)
+    evidence = _weigh(p_values, slices, rules)
     drifted = [name for name, found in evidence.items() if found.drifted]
-    kinds = tuple(sorted({KINDS.get(name, "covariate") for name in drifted}))
+    kinds = tuple(sorted({KINDS.get(signal_of(name), "covariate") for name in drifted}))
     if not drifted:
         return DriftDecision(Verdict.STABLE, (), evidence, _calm(evidence, rules))
     before = [check for check in past if check.verdict is not Verdict.NOT_ENOUGH_DATA]
@@ -98,16 +118,46 @@ def decide_drift(
     return DriftDecision(Verdict.SUSPECTED, kinds, evidence, f"{what}; {wanted}")
 
 
+def with_concept(decision: DriftDecision, calibration: Calibration | None, rules: DriftRules) -> DriftDecision:
+    """Add what labels show and inputs cannot: answers that are right less often than the model is sure of them.
+
+    It names a loss, and leaves the verdict, which is about inputs, as it is: the policy acts on accuracy by itself.
+    """
+    if calibration is None or calibration.p_value > CONCEPT_LINE * rules.false_alarm_rate:
+        return decision
+    told = (
+        f"of {calibration.rows} labelled answers {calibration.right:.1%} are right, of which the model was "
+        f"{calibration.confident:.1%} sure (p = {calibration.p_value:.1g}): what is right has changed"
+    )
+    return replace(decision, kinds=(*decision.kinds, CONCEPT), concept=told)
+
+
 def not_enough_data(reason: str) -> DriftDecision:
     return DriftDecision(Verdict.NOT_ENOUGH_DATA, (), {}, reason)
 
 
-def _weigh(p_values: Mapping[str, float], rules: DriftRules) -> dict[str, Evidence]:
-    for name, p_value in p_values.items():
+def in_slice(signal: str, slice_name: str) -> str:
+    """What a signal of a slice is called; of the whole window, where `slice_name` is empty, as it is."""
+    return f"{slice_name}{_OF_SLICE}{signal}" if slice_name else signal
+
+
+def signal_of(name: str) -> str:
+    """`confidence` of `confidence`, and of `region=eu: confidence`."""
+    return name.rpartition(_OF_SLICE)[2]
+
+
+def _weigh(
+    p_values: Mapping[str, float], slices: Mapping[str, Mapping[str, float]], rules: DriftRules
+) -> dict[str, Evidence]:
+    rate = rules.false_alarm_rate
+    lines = {name: (p_value, rate * (1 - SLICES_SHARE) if slices else rate) for name, p_value in p_values.items()}
+    for name, of_slice in slices.items():
+        for signal, p_value in of_slice.items():
+            lines[in_slice(signal, name)] = p_value, rate * SLICES_SHARE / len(slices)
+    for name, (p_value, _) in lines.items():
         if not 0 <= p_value <= 1:
             raise ValueError(f"p-value of {name!r} is {p_value!r}")
-    limit = rules.false_alarm_rate
-    return {name: Evidence(p_value, limit, drifted=p_value <= limit) for name, p_value in p_values.items()}
+    return {name: Evidence(p_value, line, drifted=p_value <= line) for name, (p_value, line) in lines.items()}
 
 
 def _agreeing(before: Sequence[PastCheck], drifted: Iterable[str]) -> int:
@@ -128,7 +178,7 @@ def _named(drifted: Sequence[str], evidence: Mapping[str, Evidence]) -> str:
 
 
 def _calm(evidence: Mapping[str, Evidence], rules: DriftRules) -> str:
-    name = min(evidence, key=lambda name: evidence[name].p_value)
+    name = min(evidence, key=lambda name: evidence[name].p_value / evidence[name].threshold)
     found = evidence[name]
     nearest = f"{name} (p = {found.p_value:.2g}, alarm at {found.threshold:.2g})"
     return f"no signal differs from the reference; the nearest is {nearest}"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate, audit_accuracy
 from monitor.policy import PolicyFacts, RetrainPolicy, SinceDrift
 from store.events import history
-from store.feedback import audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
+from store.feedback import AuditVerdict, audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
 from store.records import Run, Version
 from store.runs import OPEN, last_run
 from store.settings import Settings
@@ -20,6 +20,8 @@ from store.snapshots import get_snapshot
 class StoredFacts:
     """The part of PolicyFacts that lies in the store."""
 
+    verdicts: Sequence[AuditVerdict]
+    """The newest of the audit sample."""
     labelled: Estimate | None
     new_labels: int
     """This and the next: counted up to RetrainPolicy.count_to."""
@@ -70,12 +72,14 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
     """
     closed = closed_at(session, version)
     policy = policy_from(settings)
+    verdicts = audit_verdicts(session, version.model, version.number, rows=settings.window_rows)
     asked_for = history(session, version.model, kinds=["retrain_decided"], limit=policy.runs_a_week)
     until = last_feedback_seq(session, version.model)
     run = last_run(session, version.model)
     judged_at = run.ended_at if run is not None and run.status != "failed" else None
     return StoredFacts(
-        labelled=audit_accuracy(audit_verdicts(session, version.model, version.number, rows=settings.window_rows)),
+        verdicts=verdicts,
+        labelled=audit_accuracy(verdicts),
         new_labels=count_labelled(session, version.model, after_seq=closed, at_most=policy.count_to),
         new_audit_labels=count_labelled(session, version.model, after_seq=closed, at_most=policy.count_to, audit=True),
         can_build_on=version.snapshot is not None,

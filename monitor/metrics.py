@@ -4,7 +4,7 @@ import math
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from monitor.decision import Verdict
+from monitor.decision import Verdict, signal_of
 from store.predictions import REVIEWED_ROWS
 from store.records import Check
 
@@ -44,6 +44,8 @@ class MonitorMetrics:
         """Set the gauges of a model to what its newest check with enough data said."""
         model, version = check.model, str(check.version)
         for signal, found in check.signals.items():
+            if signal != signal_of(signal):  # of a slice: callers could make as many series as they have tags
+                continue
             self.drift_score.labels(model, signal).set(-math.log10(max(found["p_value"], 1e-300)))
         self.drift_detected.labels(model).set(check.verdict == Verdict.DRIFT.value)
         before = self._version_shown.get(model, version)

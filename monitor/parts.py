@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from monitor.references import References
+from monitor.slices import Baselines
 from monitor.workspace import EvidentlyWorkspace
 from store.artifacts import ArtifactStore, open_artifacts
 from store.clock import Clock, utc_now
@@ -18,6 +19,7 @@ class MonitorParts:
     database: Database
     artifacts: ArtifactStore
     references: References
+    baselines: Baselines
     clock: Clock = utc_now
     workspace: EvidentlyWorkspace | None = None
     """Where pages go beside the artifacts, if anywhere."""
@@ -31,6 +33,6 @@ def open_monitor_parts(settings: Settings, *, clock: Clock = utc_now) -> Iterato
     database = open_database(settings)
     try:
         artifacts = open_artifacts(settings)
-        yield MonitorParts(settings, database, artifacts, References(artifacts), clock, workspace)
+        yield MonitorParts(settings, database, artifacts, References(artifacts), Baselines(database), clock, workspace)
     finally:
         database.close()

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate
 from monitor.decision import DriftDecision, PastCheck, Verdict
 from monitor.facts import StoredFacts
+from monitor.labelled import LabelFindings
 from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, SinceDrift, decide_retrain
 from monitor.report import Drawing
-from monitor.story import drift_line, policy_lines
+from monitor.story import concept_line, drift_line, policy_lines
 from monitor.window import Window
 from store.checks import add_check, last_checks
 from store.errors import Conflict
@@ -55,6 +56,8 @@ class Computed:
     estimated: Estimate | None = None
     estimated_before: float | None = None
     """The same estimate of the reference."""
+    labels: LabelFindings | None = None
+    """None without a reference, or without labels."""
     since_drift: SinceDrift | None = None
     """Of a confirmed drift."""
     report: str | None = None
@@ -81,6 +84,8 @@ class CheckResult:
     reference_rows: int
     accuracy: Mapping[str, Any]
     """validation, estimated, labelled: value, low, high, rows of each that is known."""
+    labels: LabelFindings | None
+    """What else the labelled rows say."""
     policy: PolicyDecision
     report: str | None
     """Artifact that holds the page, `report.html`."""
@@ -102,7 +107,9 @@ class CheckResult:
             "reference_rows": self.reference_rows,
             "estimated_accuracy": self.accuracy.get("estimated", {}).get("value"),
             "reason": self.drift.reason,
+            "concept": self.drift.concept,
             "accuracy": dict(self.accuracy),
+            "labels": self.labels.as_dict() if self.labels else None,
             "decision": self.policy.as_dict(),
             "report": self.report,
             "run": self.run,
@@ -141,8 +148,11 @@ def record_check(
     policy = decide_retrain(policy_facts(replace(seen, facts=facts), computed), rules, now)
     check_id = new_id(now)
     lines = policy_lines(seen.recorded.decision if seen.recorded else {}, policy)
-    line = drift_line(Verdict(seen.past[-1].verdict) if seen.past else None, computed.drift)
-    for kind, message in [line, *lines] if line else lines:
+    found = [
+        drift_line(Verdict(seen.past[-1].verdict) if seen.past else None, computed.drift),
+        concept_line(seen.recorded.kinds if seen.recorded else (), computed.drift),
+    ]
+    for kind, message in [*filter(None, found), *lines]:
         tell(session, model, kind, message, by="monitor", now=now, version=number, check=check_id)
     run = None
     if policy.action is Action.RETRAIN:
@@ -170,6 +180,7 @@ def result_of(
         window_until=max(seen.window.last_seq, seen.past[-1].window_until if seen.past else 0),
         reference_rows=computed.reference_rows,
         accuracy={kind: estimate.as_dict() for kind, estimate in known.items() if estimate is not None},
+        labels=computed.labels,
         policy=policy,
         report=computed.report,
         run=run,
@@ -194,7 +205,9 @@ def _as_row(result: CheckResult, seen: Seen) -> Check:
         decision={
             **result.policy.as_dict(),
             "drift": result.drift.reason,
+            "concept": result.drift.concept,
             "telling": list(result.telling),
+            "labels": result.labels.as_dict() if result.labels else None,
             "run": result.run,
         },
         report=result.report,

@@ -71,6 +71,7 @@ def draw_report(signals: Signals, drift: DriftDecision) -> Drawing:
     metrics = [
         evidently.ValueDrift(column=name, method=JOINT_TEST, threshold=evidence.threshold)
         for name, evidence in drift.signals.items()
+        if name in signals.by_name  # slices have rows of their own
     ]
     with _third_party_warnings(), _told({name: evidence.p_value for name, evidence in drift.signals.items()}):
         frame = _frame(signals)

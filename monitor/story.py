@@ -1,9 +1,9 @@
 """Which lines a check adds to the story of its model: one when something changes, none when all goes on as before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.decision import DriftDecision, Verdict
+from monitor.decision import CONCEPT, DriftDecision, Verdict
 from monitor.policy import Action, PolicyDecision
 
 
@@ -22,6 +22,15 @@ def drift_line(before: Verdict | None, decision: DriftDecision) -> tuple[str, st
             return "drift_over", decision.reason
         case (Verdict.SUSPECTED, _):
             return "drift_not_confirmed", decision.reason
+    return None
+
+
+def concept_line(before: Sequence[str], decision: DriftDecision) -> tuple[str, str] | None:
+    """(kind, message) of the event, if any. before: kinds of drift that the last check named."""
+    if decision.concept is not None and CONCEPT not in before:
+        return "concept_drift", decision.concept
+    if decision.concept is None and CONCEPT in before:
+        return "concept_drift_over", "labels and confidence agree again"
     return None
 
 

@@ -1,8 +1,9 @@
 """The window of a check: the newest randomly sampled predictions of the version in production, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +33,39 @@ class Window:
     """[rows], index of the label that the caller got."""
     score: NDArray[np.float64]
     """[rows], its probability as the caller got it."""
-    first_seq: int
-    last_seq: int
-    """Prediction.seq of the first and the last row; both 0 in an empty window."""
+    seq: tuple[int, ...] = ()
     ids: tuple[str, ...] = ()
     at: tuple[datetime, ...] = ()
-    """Prediction.id of each row, and when it was answered; empty for rows that come from no store."""
+    tags: tuple[Mapping[str, str], ...] = ()
+    """Prediction.seq and .id of each row, when it was answered, and how the caller tagged it; these four are empty for
+    rows that come from no store."""
 
     @property
     def rows(self) -> int:
         return len(self.predicted)
+
+    @property
+    def first_seq(self) -> int:
+        """Prediction.seq of the first row; 0 in an empty window."""
+        return self.seq[0] if self.seq else 0
+
+    @property
+    def last_seq(self) -> int:
+        """Prediction.seq of the last row; 0 in an empty window."""
+        return self.seq[-1] if self.seq else 0
+
+    def part(self, rows: Sequence[int]) -> "Window":
+        """Some of the rows, by index."""
+        taken = np.asarray(rows, np.int64)
+        chosen: dict[str, Any] = {name: getattr(self, name)[taken] for name in _ARRAYS}
+        for name in _STORED:
+            kept = getattr(self, name)
+            chosen[name] = tuple(kept[row] for row in taken) if kept else ()
+        return Window(**chosen)
+
+
+_ARRAYS = ("probabilities", "sketches", "length_tokens", "length_chars", "unknown_tokens", "predicted", "score")
+_STORED = ("seq", "ids", "at", "tags")
 
 
 def load_window(
@@ -72,8 +96,8 @@ def window_from(rows: Sequence[Prediction], labels: Sequence[str]) -> Window:
         unknown_tokens=np.array([row.unknown_tokens for row in rows], dtype=np.int64),
         predicted=np.array([position[row.label] for row in rows], dtype=np.int64),
         score=np.array([row.score for row in rows], dtype=np.float64),
-        first_seq=rows[0].seq if rows else 0,
-        last_seq=rows[-1].seq if rows else 0,
+        seq=tuple(row.seq for row in rows),
         ids=tuple(row.id for row in rows),
         at=tuple(row.at for row in rows),
+        tags=tuple(row.tags for row in rows),
     )

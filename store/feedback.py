@@ -64,6 +64,10 @@ class AuditVerdict:
     right: bool
     inclusion: float
     """Probability with which the row was drawn."""
+    truth: str | None = None
+    """The right label; None where only that the answer is wrong was said."""
+    probabilities: bytes = b""
+    """As the prediction was recorded: float16 little-endian [classes]."""
 
 
 def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
@@ -165,7 +169,7 @@ def audit_verdicts(session: Session, model: str, version: int, *, rows: int) -> 
         later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
     )
     said = (
-        select(Feedback.label, Feedback.correct, Prediction.label, AuditSample.inclusion)
+        select(Feedback.label, Feedback.correct, Prediction.label, AuditSample.inclusion, Prediction.probabilities)
         .select_from(Feedback)
         .join(Prediction, Prediction.id == Feedback.prediction_id)
         .join(AuditSample, AuditSample.prediction_id == Feedback.prediction_id)
@@ -177,10 +181,7 @@ def audit_verdicts(session: Session, model: str, version: int, *, rows: int) -> 
         )
     )
     newest = newest_of(session, said, Feedback.origin, "audit", Feedback.seq).limit(rows)
-    return [
-        _verdict(label, correct, predicted, inclusion)
-        for label, correct, predicted, inclusion in session.execute(newest)
-    ]
+    return [_verdict(*row) for row in session.execute(newest)]
 
 
 def audit_verdicts_since(
@@ -192,7 +193,9 @@ def audit_verdicts_since(
     Always the first ones: which rows are asked about must not depend on what is known of the answers.
     """
     drawn = (
-        select(AuditSample.prediction_id, AuditSample.inclusion, AuditSample.at, Prediction.label)
+        select(
+            AuditSample.prediction_id, AuditSample.inclusion, AuditSample.at, Prediction.label, Prediction.probabilities
+        )
         .join(Prediction, Prediction.id == AuditSample.prediction_id)
         .where(AuditSample.model == model, AuditSample.at >= since, Prediction.version == version)
         .order_by(AuditSample.at, AuditSample.prediction_id)
@@ -210,22 +213,25 @@ def audit_verdicts_since(
         & ~overruled.exists()
     )
     said = (
-        select(Feedback.label, Feedback.correct, drawn.c.label, drawn.c.inclusion, Feedback.seq)
+        select(Feedback.label, Feedback.correct, drawn.c.label, drawn.c.inclusion, drawn.c.probabilities, Feedback.seq)
         .select_from(drawn)
         .outerjoin(Feedback, spoken)
         .order_by(drawn.c.at, drawn.c.prediction_id)
     )
     verdicts, waiting = [], 0
-    for label, correct, predicted, inclusion, seq in session.execute(said):
+    for label, correct, predicted, inclusion, probabilities, seq in session.execute(said):
         if seq is None:
             waiting += 1
         else:
-            verdicts.append(_verdict(label, correct, predicted, inclusion))
+            verdicts.append(_verdict(label, correct, predicted, inclusion, probabilities))
     return verdicts, waiting
 
 
-def _verdict(label: str | None, correct: bool | None, predicted: str, inclusion: float) -> AuditVerdict:
-    return AuditVerdict(right=bool(correct) if label is None else label == predicted, inclusion=inclusion)
+def _verdict(
+    label: str | None, correct: bool | None, predicted: str, inclusion: float, probabilities: bytes
+) -> AuditVerdict:
+    truth = label or (predicted if correct else None)
+    return AuditVerdict(truth == predicted, inclusion, truth, probabilities)
 
 
 def _is_newest(until_seq: int | None) -> ColumnElement[bool]:

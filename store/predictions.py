@@ -85,6 +85,17 @@ def newest_window(session: Session, model: str, version: int, *, rows: int, afte
     return list(reversed(found))
 
 
+def first_sampled(session: Session, model: str, version: int, *, rows: int) -> list[Prediction]:
+    """The first `rows` randomly sampled predictions of a version, oldest first."""
+    first = (
+        select(Prediction)
+        .where(Prediction.model == model, Prediction.version == version, Prediction.reason == "sample")
+        .order_by(Prediction.model, Prediction.version, Prediction.reason, Prediction.seq)
+        .limit(rows)
+    )
+    return list(session.scalars(first))
+
+
 def count_sampled(session: Session, model: str, version: int, *, at_most: int, after_seq: int = 0) -> int:
     """How many sampled predictions of a version came after `after_seq`; it stops counting at `at_most`."""
     found = _sampled(session, select(Prediction.seq), model, version, after_seq=after_seq).limit(at_most)

@@ -72,6 +72,8 @@ def check_view(row: Check) -> dict[str, Any]:
         "window_rows": row.window_rows,
         "reference_rows": row.reference_rows,
         "accuracy": row.accuracy,
+        "concept": row.decision.get("concept"),
+        "labels": row.decision.get("labels"),
         "decision": row.decision,
         "report": row.report,
         "report_deleted_at": row.report_deleted_at.isoformat() if row.report_deleted_at else None,

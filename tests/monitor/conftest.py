@@ -1,6 +1,6 @@
 """A real store with a deployed model in it, and a clock that a test can turn."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,10 +79,11 @@ class World:
         audit: float | None = None,
         labelled: bool = False,
         reason: str = "sample",
+        tags: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Record `rows` predictions; `labelled`: a person then gives each its true label. Returns their ids."""
         drawn = draw(source, rows, self.rng)
-        new = as_predictions(drawn, model, version, first_id=self._predicted, at=self.clock(), audit=audit)
+        new = as_predictions(drawn, model, version, first_id=self._predicted, at=self.clock(), audit=audit, tags=tags)
         self._predicted += rows
         with self.parts.database.write() as session:
             add_predictions(session, with_reason(new, reason))

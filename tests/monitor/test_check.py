@@ -97,6 +97,23 @@ def test_drift_that_costs_nothing_is_told_and_trains_nothing(make_world: MakeWor
     assert len(told) == 2
 
 
+def test_right_answers_that_changed_are_told_though_the_inputs_are_as_ever(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.deploy()
+    world.judge(world.answer(150, audit=1.0), correct=True)
+    assert "concept" not in run_check(world.parts, "tickets").drift.kinds
+    world.judge(world.answer(150, audit=1.0), correct=False)
+    found = run_check(world.parts, "tickets")
+    assert (found.drift.verdict, found.drift.kinds) == (Verdict.STABLE, ("concept",))
+    assert found.policy.triggers == ("accuracy",)
+    assert world.checks()[-1].kinds == ["concept"]
+    told = [event.message for event in world.story() if event.kind == "concept_drift"]
+    assert len(told) == 1
+    assert told[0].startswith("of 300 labelled answers 50.0% are right, of which the model was ")
+    run_check(world.parts, "tickets", asked=True)
+    assert [event.kind for event in world.story()].count("concept_drift") == 1, "once"
+
+
 def test_the_record_says_what_the_result_says(make_world: MakeWorld) -> None:
     world = make_world()
     world.deploy()

@@ -1,5 +1,6 @@
 """Synthetic traffic with every signal in it: what a four-label text model sees, and what drift does to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -88,13 +89,19 @@ def as_window(rows: Rows) -> Window:
         unknown_tokens=rows.unknown_tokens,
         predicted=rows.predicted,
         score=rows.probabilities.max(axis=1).astype(np.float64),
-        first_seq=1,
-        last_seq=len(rows.truth),
+        seq=tuple(range(1, len(rows.truth) + 1)),
     )
 
 
 def as_predictions(
-    rows: Rows, model: str, version: int, *, first_id: int, at: datetime, audit: float | None = None
+    rows: Rows,
+    model: str,
+    version: int,
+    *,
+    first_id: int,
+    at: datetime,
+    audit: float | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> list[NewPrediction]:
     """Rows as the server records them, `audit` of them with the probability of their draw into the audit sample."""
     return [
@@ -112,7 +119,7 @@ def as_predictions(
             latency_s=0.01,
             reason="sample",
             inclusion=1.0,
-            tags={},
+            tags=dict(tags or {}),
             request_id="r",
             at=at,
             audit=audit,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from store.feedback import (
@@ -107,7 +109,11 @@ def test_what_was_no_review_yet_when_a_snapshot_closed_is_none_in_it(answered):
 
 def judged(database, version: int = 1, *, rows: int = 10) -> list[AuditVerdict]:
     with database.read() as session:
-        return audit_verdicts(session, "tickets", version, rows=rows)
+        return [replace(found, truth=None, probabilities=b"") for found in _verdicts(session, version, rows)]
+
+
+def _verdicts(session, version: int, rows: int) -> list[AuditVerdict]:
+    return audit_verdicts(session, "tickets", version, rows=rows)
 
 
 RIGHT, WRONG = AuditVerdict(True, 0.02), AuditVerdict(False, 0.02)
@@ -127,6 +133,16 @@ RIGHT, WRONG = AuditVerdict(True, 0.02), AuditVerdict(False, 0.02)
 def test_a_review_says_whether_the_answer_was_right(answered, said, found):
     say(answered, verdict(1, origin="audit", **said))
     assert judged(answered) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "truth"), [({"label": "refund"}, "refund"), ({"correct": True}, "billing"), ({"correct": False}, None)]
+)
+def test_a_review_says_what_is_right_if_it_knows(answered, said, truth):
+    say(answered, verdict(1, origin="audit", **said))
+    with answered.read() as session:
+        (found,) = _verdicts(session, 1, 10)
+    assert (found.truth, found.probabilities) == (truth, prediction(1).probabilities)
 
 
 def test_a_row_that_was_not_drawn_or_not_reviewed_says_nothing_about_the_traffic(answered):

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 import store.predictions
 from store.checks import last_checks
 from store.database import Database
-from store.feedback import audit_verdicts, count_labelled, last_feedback_seq
-from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, newest_window
+from store.feedback import audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
+from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, first_sampled, newest_window
 from store.records import Check, Feedback
 from tests.store.conftest import NOW
 from tests.store.rows import prediction
@@ -24,6 +24,9 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "the window of a version that was rolled back to": lambda s: newest_window(s, "tickets", 1, rows=40),
     "its window where nothing is new": lambda s: newest_window(s, "tickets", 1, rows=40, after_seq=OLD_ROWS),
     "the window of the version that got the traffic": lambda s: newest_window(s, "tickets", 2, rows=40),
+    "what a version answered first": lambda s: first_sampled(s, "tickets", 1, rows=40),
+    "what another version answered first": lambda s: first_sampled(s, "tickets", 2, rows=40),
+    "reviews since a drift": lambda s: audit_verdicts_since(s, "tickets", 2, since=NOW + timedelta(60), rows=20),
     "the window of a version that never answered": lambda s: newest_window(s, "tickets", 3, rows=40),
     "how much is new of it": lambda s: count_sampled(s, "tickets", 2, at_most=40),
     "how much is new of what was rolled back to": lambda s: count_sampled(
