@@ -169,7 +169,8 @@ def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool
     signals = signals_of(reference, seen.window)
     deals = deals_for(reference.rows, seen.window.rows, rules.false_alarm_rate)
     p_values = {name: found.p_value for name, found in joint_test(signals, deals).items()}
-    slices = _slices(parts, seen, reference, rules)
+    differs = min(p_values.values()) <= rules.false_alarm_rate * (1 - SLICES_SHARE)
+    slices = _slices(parts, seen, reference, rules, closely=not differs)
     by_slice = {one.name: one.p_values for one in slices}
     drift = decide_drift(p_values, seen.window.rows, past, rules, slices=by_slice)
     wanted = asked or drift.verdict is not Verdict.STABLE
@@ -184,12 +185,14 @@ def _judge(parts: MonitorParts, seen: Seen, reference: Reference, *, asked: bool
     )
 
 
-def _slices(parts: MonitorParts, seen: Seen, reference: Reference, rules: DriftRules) -> list[ComparedSlice]:
+def _slices(
+    parts: MonitorParts, seen: Seen, reference: Reference, rules: DriftRules, *, closely: bool
+) -> list[ComparedSlice]:
     if not any(seen.window.tags):
         return []
     baseline = parts.baselines.get(seen.version, seen.labels)
     rate = SLICES_SHARE * rules.false_alarm_rate
-    return compare_slices(seen.window, baseline, reference, min_rows=rules.window_min_rows, rate=rate)
+    return compare_slices(seen.window, baseline, reference, min_rows=rules.window_min_rows, rate=rate, closely=closely)
 
 
 def _telling(

@@ -21,6 +21,7 @@ from store.records import Version
 from store.reference import Reference
 
 MOST_SLICES = 5
+SLICE_ROWS = 1_000
 BASELINE_ROWS = 2_000
 """First rows of a version, of all slices together."""
 NEARLY_ALL = 0.95
@@ -30,10 +31,12 @@ _SHORT_LOOK, _CALM = 999, 0.05
 """Deals of the first look, and the p-value above which it is the only one."""
 _DEALS_BEYOND = 20
 """Deals that are more extreme than the one that came, at an alarm that is just one."""
+_MOST_DEALS = 50_000
+"""Of a second's work. Where a small rate allows no finer p-values to five slices, fewer are looked at."""
 
 
 def choose_slices(
-    window: Sequence[Mapping[str, str]], baseline: Sequence[Mapping[str, str]], min_rows: int
+    window: Sequence[Mapping[str, str]], baseline: Sequence[Mapping[str, str]], *, min_rows: int, most: int
 ) -> list[str]:
     """Names, `key=value`, of the slices that are compared, the largest first. Each argument: the tags of each row."""
     now, before = _counted(window), _counted(baseline)
@@ -42,7 +45,7 @@ def choose_slices(
         for name, rows in now.items()
         if rows >= min_rows and before[name] >= min_rows and rows < NEARLY_ALL * len(window)
     ]
-    return sorted(enough, key=lambda name: (-now[name], name))[:MOST_SLICES]
+    return sorted(enough, key=lambda name: (-now[name], name))[:most]
 
 
 class Baselines:
@@ -83,28 +86,33 @@ class ComparedSlice:
 
 
 def compare_slices(
-    window: Window, baseline: Window, reference: Reference, *, min_rows: int, rate: float
+    window: Window, baseline: Window, reference: Reference, *, min_rows: int, rate: float, closely: bool
 ) -> list[ComparedSlice]:
-    """The slices of `window` that can be compared, the largest first.
+    """The slices of `window` that can be compared, the largest first, each in its newest `SLICE_ROWS`.
 
     reference: of the version, whose labels and limits hold for all. rate: of false alarms that all slices share.
+    closely: whether p-values are to be fine enough for an alarm; it takes up to a second a slice, in vain where the
+    whole window is known to differ.
     """
     before = baseline.part([row for row, seq in enumerate(baseline.seq) if seq < window.first_seq])
     found = []
-    names = choose_slices(window.tags, before.tags, min_rows)
+    most = min(MOST_SLICES, int(rate * _MOST_DEALS / _DEALS_BEYOND))
+    names = choose_slices(window.tags, before.tags, min_rows=min_rows, most=most)
     for name in names:
         now, then = (
-            part.part([row for row, tags in enumerate(part.tags) if name in _names(tags)]) for part in (window, before)
+            part.part([row for row, tags in enumerate(part.tags) if name in _names(tags)][-SLICE_ROWS:])
+            for part in (window, before)
         )
         signals = signals_of(_as_reference(then, reference), now)
-        found.append(ComparedSlice(name, signals, now, _p_values(signals, rate / len(names))))
+        found.append(ComparedSlice(name, signals, now, _p_values(signals, rate / len(names), closely=closely)))
     return found
 
 
-def _p_values(signals: Signals, rate: float) -> dict[str, float]:
+def _p_values(signals: Signals, rate: float, *, closely: bool) -> dict[str, float]:
     """A short look first, and a long one, at deals of its own, only where it might come to an alarm at `rate`. What is
     called different is so in the long one, whose p-values hold by themselves."""
-    for permutations in (_SHORT_LOOK, ceil(_DEALS_BEYOND / rate) - 1):
+    looks = (_SHORT_LOOK, ceil(_DEALS_BEYOND / rate) - 1)
+    for permutations in looks if closely else looks[:1]:
         deals = Deals(signals.reference_rows, signals.window_rows, permutations=permutations)
         found = {name: test.p_value for name, test in joint_test(signals, deals).items()}
         if min(found.values()) > _CALM:

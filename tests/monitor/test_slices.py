@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from monitor.check import run_check
 from monitor.decision import SLICES_SHARE, DriftRules, Verdict, decide_drift
 from monitor.metrics import MonitorMetrics
-from monitor.slices import MOST_SLICES, NEARLY_ALL, ComparedSlice, choose_slices, compare_slices
+from monitor.slices import NEARLY_ALL, ComparedSlice, choose_slices, compare_slices
 from monitor.window import Window
 from store.predictions import get_predictions
 from tests.monitor.conftest import MakeWorld
@@ -23,8 +23,8 @@ tags = st.lists(st.dictionaries(st.sampled_from("ab"), st.sampled_from("xyz")), 
 def test_what_is_compared_has_enough_rows_on_both_sides_and_is_not_all(
     window: list[dict[str, str]], baseline: list[dict[str, str]], min_rows: int
 ) -> None:
-    chosen = choose_slices(window, baseline, min_rows)
-    assert len(set(chosen)) == len(chosen) <= MOST_SLICES
+    chosen = choose_slices(window, baseline, min_rows=min_rows, most=3)
+    assert len(set(chosen)) == len(chosen) <= 3
     sizes = []
     for name in chosen:
         key, _, value = name.partition("=")
@@ -48,7 +48,7 @@ def compared(seed: int, us: Source, *, rate: float) -> list[ComparedSlice]:
     rng = np.random.default_rng(seed)
     baseline, window = (tagged(rng, 480, source, first_seq=first) for source, first in ((Source(), 1), (us, 1_000)))
     reference = as_reference(draw(Source(), 200, rng))
-    return compare_slices(window, baseline, reference, min_rows=100, rate=rate)
+    return compare_slices(window, baseline, reference, min_rows=100, rate=rate, closely=True)
 
 
 def test_slices_that_did_not_change_alarm_no_more_often_than_they_may() -> None:
