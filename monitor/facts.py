@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate, audit_accuracy
 from monitor.policy import PolicyFacts, RetrainPolicy, SinceDrift
 from store.events import history
-from store.feedback import AuditVerdict, audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
+from store.feedback import (
+    ROWS_A_LABEL,
+    AuditVerdict,
+    audit_verdicts,
+    audit_verdicts_since,
+    count_labelled,
+    last_feedback_seq,
+)
 from store.records import Run, Version
 from store.runs import OPEN, last_run
 from store.settings import Settings
@@ -94,8 +101,9 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
 
 
 def gather_since_drift(session: Session, version: Version, since: datetime, *, planned: int) -> SinceDrift:
-    """Twice as many rows are looked at as labels are planned: some will never get one."""
-    verdicts, waiting = audit_verdicts_since(session, version.model, version.number, since=since, rows=2 * planned)
+    """The rows that are looked at are those that people are given to label (store/review.py)."""
+    rows = ROWS_A_LABEL * planned
+    verdicts, waiting = audit_verdicts_since(session, version.model, version.number, since=since, rows=rows)
     return SinceDrift(since, tuple(verdicts), waiting)
 
 

@@ -5,8 +5,8 @@ import math
 from prometheus_client import CollectorRegistry, Gauge
 
 from monitor.decision import Verdict, signal_of
-from store.predictions import REVIEWED_ROWS
 from store.records import Check
+from store.review import REVIEWED_ROWS
 
 
 class MonitorMetrics:

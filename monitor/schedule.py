@@ -22,8 +22,9 @@ from store.checks import last_checks
 from store.errors import Conflict, DriftgateError, StoreUnavailable
 from store.feedback import count_labelled
 from store.logs import get_log
-from store.predictions import count_sampled, count_unlabelled_audit, newest_window
+from store.predictions import count_sampled, newest_window
 from store.records import Check
+from store.review import count_unlabelled_audit
 from store.settings import Settings
 from store.versions import Route, get_deployment, get_version, routes
 

@@ -17,6 +17,9 @@ from store.records import AuditSample, Feedback, Prediction
 _SAID = ("label", "correct", "comment", "origin")
 """What makes a verdict another one."""
 
+ROWS_A_LABEL = 2
+"""Rows of the audit sample that are looked at for each label that is planned since a drift: some will never get one."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewFeedback:
@@ -67,7 +70,22 @@ class AuditVerdict:
     truth: str | None = None
     """The right label; None where only that the answer is wrong was said."""
     probabilities: bytes = b""
-    """As the prediction was recorded: float16 little-endian [classes]."""
+    """As the prediction was recorded: float16 little-endian [classes]; empty where nobody asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnRow:
+    """A row of the audit sample, and whether somebody looked at it."""
+
+    prediction_id: str
+    verdict: AuditVerdict | None
+    skipped: bool
+    """Somebody could not say what was right (store/review.py)."""
+
+    @property
+    def waits(self) -> bool:
+        """A verdict counts whether the row was skipped before or after it."""
+        return self.verdict is None and not self.skipped
 
 
 def add_feedback(session: Session, new: NewFeedback, *, now: datetime) -> tuple[str, bool]:
@@ -164,71 +182,79 @@ def audit_verdicts(session: Session, model: str, version: int, *, rows: int) -> 
     Only the newest verdict that was given whatever the answer was counts. What somebody flagged, before or after it,
     changes nothing here, and a bare `correct: false` says as much as a label does.
     """
-    later = aliased(Feedback)
-    overruled = select(later.seq).where(
-        later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
-    )
     said = (
         select(Feedback.label, Feedback.correct, Prediction.label, AuditSample.inclusion, Prediction.probabilities)
         .select_from(Feedback)
         .join(Prediction, Prediction.id == Feedback.prediction_id)
         .join(AuditSample, AuditSample.prediction_id == Feedback.prediction_id)
-        .where(
-            Feedback.model == model,
-            Feedback.version == version,
-            or_(Feedback.label.is_not(None), Feedback.correct.is_not(None)),
-            ~overruled.exists(),
-        )
+        .where(Feedback.model == model, Feedback.version == version, _says_whether_right(), ~_overruled())
     )
     newest = newest_of(session, said, Feedback.origin, "audit", Feedback.seq).limit(rows)
     return [_verdict(*row) for row in session.execute(newest)]
 
 
-def audit_verdicts_since(
-    session: Session, model: str, version: int, *, since: datetime, rows: int
-) -> tuple[list[AuditVerdict], int]:
-    """What was said of the first `rows` predictions of the audit sample that a version answered from `since` on, in the
-    order in which they were answered, and how many of them wait for a verdict.
+def audit_rows_since(session: Session, model: str, version: int, *, since: datetime, rows: int) -> list[DrawnRow]:
+    """The first `rows` predictions of the audit sample that a version answered from `since` on, in the order in which
+    they were answered, with what was said of them.
 
     Always the first ones: which rows are asked about must not depend on what is known of the answers.
     """
     drawn = (
         select(
-            AuditSample.prediction_id, AuditSample.inclusion, AuditSample.at, Prediction.label, Prediction.probabilities
+            AuditSample.prediction_id, AuditSample.inclusion, AuditSample.at, AuditSample.skipped_at, Prediction.label
         )
         .join(Prediction, Prediction.id == AuditSample.prediction_id)
-        .where(AuditSample.model == model, AuditSample.at >= since, Prediction.version == version)
+        .where(AuditSample.model == model, AuditSample.version == version, AuditSample.at >= since)
         .order_by(AuditSample.at, AuditSample.prediction_id)
         .limit(rows)
         .subquery()
     )
-    later = aliased(Feedback)
-    overruled = select(later.seq).where(
-        later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
-    )
-    spoken = (
-        (Feedback.prediction_id == drawn.c.prediction_id)
-        & (Feedback.origin == "audit")
-        & or_(Feedback.label.is_not(None), Feedback.correct.is_not(None))
-        & ~overruled.exists()
-    )
     said = (
-        select(Feedback.label, Feedback.correct, drawn.c.label, drawn.c.inclusion, drawn.c.probabilities, Feedback.seq)
+        select(drawn, Feedback.seq, Feedback.label.label("said"), Feedback.correct)
         .select_from(drawn)
-        .outerjoin(Feedback, spoken)
+        .outerjoin(Feedback, is_review_of(drawn.c.prediction_id))
         .order_by(drawn.c.at, drawn.c.prediction_id)
     )
-    verdicts, waiting = [], 0
-    for label, correct, predicted, inclusion, probabilities, seq in session.execute(said):
-        if seq is None:
-            waiting += 1
-        else:
-            verdicts.append(_verdict(label, correct, predicted, inclusion, probabilities))
-    return verdicts, waiting
+    return [
+        DrawnRow(
+            prediction_id=row.prediction_id,
+            verdict=None if row.seq is None else _verdict(row.said, row.correct, row.label, row.inclusion),
+            skipped=row.skipped_at is not None,
+        )
+        for row in session.execute(said)
+    ]
+
+
+def audit_verdicts_since(
+    session: Session, model: str, version: int, *, since: datetime, rows: int
+) -> tuple[list[AuditVerdict], int]:
+    """The verdicts among `audit_rows_since`, and how many of these rows wait for one."""
+    found = audit_rows_since(session, model, version, since=since, rows=rows)
+    return [row.verdict for row in found if row.verdict is not None], sum(row.waits for row in found)
+
+
+def is_review_of(prediction_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a row of feedback is what the measurement goes by: the newest verdict on the prediction that was given
+    whatever the answer was. There is one at most."""
+    of_it = (Feedback.prediction_id == prediction_id) & (Feedback.origin == "audit")
+    return of_it & _says_whether_right() & ~_overruled()
+
+
+def _says_whether_right() -> ColumnElement[bool]:
+    return or_(Feedback.label.is_not(None), Feedback.correct.is_not(None))
+
+
+def _overruled() -> ColumnElement[bool]:
+    """Whether a later verdict on the same prediction was given whatever the answer was."""
+    later = aliased(Feedback)
+    found = select(later.seq).where(
+        later.prediction_id == Feedback.prediction_id, later.origin == "audit", later.seq > Feedback.seq
+    )
+    return found.exists()
 
 
 def _verdict(
-    label: str | None, correct: bool | None, predicted: str, inclusion: float, probabilities: bytes
+    label: str | None, correct: bool | None, predicted: str, inclusion: float, probabilities: bytes = b""
 ) -> AuditVerdict:
     truth = label or (predicted if correct else None)
     return AuditVerdict(truth == predicted, inclusion, truth, probabilities)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from store.database import insert_missing
 from store.newest import newest_of
-from store.records import AuditSample, Feedback, Prediction
+from store.records import AuditSample, Prediction
 
 Ts = TypeVarTuple("Ts")
 
@@ -41,10 +41,6 @@ class NewPrediction:
 
 _COLUMNS = [name for name in NewPrediction.__slots__ if name != "audit"]
 
-REVIEWED_ROWS = 1_000
-"""Newest rows of the audit sample among which those are counted that wait for a label: all of them would be counted
-every few seconds, and grow with the traffic."""
-
 
 def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
     """Write recorded predictions, and the audit sample among them.
@@ -57,7 +53,9 @@ def add_predictions(session: Session, rows: Sequence[NewPrediction]) -> None:
         insert_missing(session, Prediction, key="id"), [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
     )
     audit = [
-        {"prediction_id": r.id, "model": r.model, "inclusion": r.audit, "at": r.at} for r in rows if r.audit is not None
+        {"prediction_id": r.id, "model": r.model, "version": r.version, "inclusion": r.audit, "at": r.at}
+        for r in rows
+        if r.audit is not None
     ]
     if audit:
         session.execute(insert_missing(session, AuditSample, key="prediction_id"), audit)
@@ -112,17 +110,3 @@ def count_predictions(session: Session, model: str | None = None) -> int:
     if model is not None:
         query = query.where(Prediction.model == model)
     return session.scalar(query) or 0
-
-
-def count_unlabelled_audit(session: Session, model: str) -> int:
-    """How many of the newest `REVIEWED_ROWS` of the audit sample wait for a label of their own; a flag is none."""
-    newest = (
-        select(AuditSample.prediction_id)
-        .where(AuditSample.model == model)
-        .order_by(AuditSample.at.desc())
-        .limit(REVIEWED_ROWS)
-        .subquery()
-    )
-    labelled = (Feedback.prediction_id == newest.c.prediction_id) & (Feedback.origin == "audit")
-    heard = select(Feedback.seq).where(labelled).exists()
-    return session.scalar(select(func.count()).select_from(newest).where(~heard)) or 0

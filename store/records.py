@@ -205,13 +205,21 @@ class AuditSample(Record):
     """A prediction drawn at random, with known probability, for a person to label."""
 
     __tablename__ = "audit_samples"
-    __table_args__ = (Index("ix_audit_samples_newest", "model", "at"),)
+    __table_args__ = (
+        Index("ix_audit_samples_newest", "model", "at"),
+        Index("ix_audit_samples_version", "model", "version", "at"),
+    )
 
     prediction_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     model: Mapped[str] = mapped_column(String(128))
+    version: Mapped[int]
     inclusion: Mapped[float]
     """Probability of the draw, above 0 and at most 1."""
     at: Mapped[datetime]
+    skipped_at: Mapped[datetime | None]
+    """When a person said that they cannot label it; a verdict counts all the same, before or after."""
+    skipped_by: Mapped[str | None]
+    skip_reason: Mapped[str | None]
 
 
 class Snapshot(Record):

@@ -9,8 +9,9 @@ from sqlalchemy import func, select, text
 from benchmarks.check_cost import REST, STAGES, check_timed
 from benchmarks.recorded import MODEL, OTHER, VERSIONS, Recorded, bytes_a_row, recorded
 from store.checks import last_checks
-from store.predictions import count_predictions, count_unlabelled_audit
+from store.predictions import count_predictions
 from store.records import AuditSample, Feedback, Prediction
+from store.review import count_unlabelled_audit
 from store.settings import load_settings
 
 ROWS, WINDOW = 4_000, 200

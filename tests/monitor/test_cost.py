@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 import monitor.policy
-import store.predictions
+import store.review
 from monitor.check import run_check
 from monitor.metrics import MonitorMetrics
 from monitor.schedule import Watch
@@ -23,7 +23,7 @@ def steps(world: World, act: Callable[[], object]) -> int:
 def test_checks_and_ticks_ask_as_much_of_the_store_however_much_was_recorded(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store.predictions, "REVIEWED_ROWS", 50)
+    monkeypatch.setattr(store.review, "REVIEWED_ROWS", 50)
     monkeypatch.setattr(monitor.policy, "COUNT_TO", 50)
     world = make_world(window_rows=120, retrain_min_labels=50, confirm_checks=1)
     watching = Watch(world.parts, MonitorMetrics(CollectorRegistry()))

@@ -155,7 +155,7 @@ def test_a_damaged_folder_is_refused(tmp_path, damage):
 def test_a_snapshot_from_real_feedback_is_stored_once_and_loads_verified(house):
     database, artifacts = house
     with database.write() as session:
-        session.add(AuditSample(prediction_id="drawn", model="tickets", inclusion=0.02, at=NOW))
+        session.add(AuditSample(prediction_id="drawn", model="tickets", version=1, inclusion=0.02, at=NOW))
         for prediction_id, label in [("drawn", "login"), ("said", "billing"), ("drawn", "billing")]:
             said = NewFeedback(
                 prediction_id, "tickets", 1, label, None, f"text of {prediction_id}", None, "ana", "audit"

@@ -9,7 +9,8 @@ import store.database
 from benchmarks import postgres
 from server.recording import decide_recording, lottery
 from store.database import open_database, sqlite_path
-from store.predictions import count_predictions, count_unlabelled_audit
+from store.predictions import count_predictions
+from store.review import count_unlabelled_audit
 from store.settings import load_settings
 from tests.server.conftest import Start, hold_writes, stock
 from tests.server.problems import problem

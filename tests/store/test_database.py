@@ -4,10 +4,11 @@ import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import column, delete, insert, select, table, text, update
 from sqlalchemy.exc import DBAPIError
 
 import store.database
@@ -16,8 +17,8 @@ from store.errors import BadInput, SchemaMismatch, StoreUnavailable
 from store.events import history, tell
 from store.migrate import migration_config
 from store.migrations import SCHEMA_HEAD, SCHEMA_REVISIONS
-from store.predictions import add_predictions, count_predictions
-from store.records import Event, Prediction, Record
+from store.predictions import NewPrediction, add_predictions, count_predictions
+from store.records import AuditSample, Event, Prediction, Record, UtcDateTime
 from store.settings import load_settings
 from tests.store.conftest import NOW
 from tests.store.rows import prediction
@@ -40,6 +41,24 @@ def test_an_empty_database_is_upgraded_to_exactly_what_the_models_say(empty_sett
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Record.metadata) == []
+    database.close()
+
+
+def test_the_audit_sample_of_before_learns_which_version_answered(empty_settings):
+    database = Database(empty_settings.database)
+    config = migration_config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        row = {name: getattr(prediction(1, version=3), name) for name in NewPrediction.__slots__ if name != "audit"}
+        connection.execute(insert(Prediction).values(row))
+        old = table("audit_samples", *map(column, ("prediction_id", "model", "inclusion")), column("at", UtcDateTime))
+        for one in (row["id"], "tickets:3:gone"):
+            connection.execute(insert(old).values(prediction_id=one, model="tickets", inclusion=0.5, at=NOW))
+    database.upgrade()
+    with database.read() as session:
+        found = {one.prediction_id: (one.version, one.skipped_at) for one in session.scalars(select(AuditSample))}
+    assert found == {row["id"]: (3, None), "tickets:3:gone": (0, None)}
     database.close()
 
 

@@ -7,14 +7,15 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-import store.predictions
-from store.checks import last_checks
+import store.review
+from store.checks import add_check, last_checks
 from store.database import Database
 from store.feedback import audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
-from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, first_sampled, newest_window
+from store.predictions import add_predictions, count_sampled, first_sampled, newest_window
 from store.records import Check, Feedback
+from store.review import count_unlabelled_audit, next_to_review
 from tests.store.conftest import NOW
-from tests.store.rows import prediction
+from tests.store.rows import check, prediction
 from tests.store.work import work_for
 
 OLD_ROWS = 200
@@ -42,6 +43,13 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "the last verdict": lambda s: last_feedback_seq(s, "tickets"),
     "the last verdict on a model that nobody asks any more": lambda s: last_feedback_seq(s, "forgotten"),
     "what waits for a review": lambda s: count_unlabelled_audit(s, "tickets"),
+    "what is to be reviewed next": lambda s: next_to_review(s, "tickets", 2, rows=20),
+    "what a drift asks of a version that was rolled back to": lambda s: next_to_review(s, "tickets", 1, rows=20),
+    "what is to be reviewed of a model that nobody asks any more": lambda s: next_to_review(s, "forgotten", 1, rows=20),
+    "the first rows of a version since a drift": lambda s: audit_verdicts_since(s, "tickets", 2, since=NOW, rows=20),
+    "the first rows of a version that answers few": lambda s: audit_verdicts_since(
+        s, "tickets", 1, since=NOW + timedelta(seconds=OLD_ROWS // 2), rows=40
+    ),
     "the last checks": lambda s: last_checks(s, "tickets", version=2, limit=2, decided=True),
     "the last checks of a version that was rolled back to": lambda s: last_checks(s, "tickets", version=1, limit=2),
     "the last checks of a version without any": lambda s: last_checks(s, "tickets", version=3, limit=2, decided=True),
@@ -51,9 +59,12 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
 
 @pytest.fixture
 def recorded(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setattr(store.predictions, "REVIEWED_ROWS", 20)
+    monkeypatch.setattr(store.review, "REVIEWED_ROWS", 20)
     _record(database, "tickets", 1, range(OLD_ROWS))
     _record(database, "forgotten", 1, range(40))
+    wanted = {"planned": 10, "labelled": 0, "waiting": 0, "since": NOW.isoformat()}
+    with database.write() as session:
+        add_check(session, check(verdict="drift", decision={"labels_wanted": wanted}))
     return database
 
 

@@ -1,8 +1,9 @@
 from datetime import timedelta
 
-import store.predictions
+import store.review
 from store.feedback import add_feedback
-from store.predictions import add_predictions, count_sampled, count_unlabelled_audit, get_prediction, newest_window
+from store.predictions import add_predictions, count_sampled, get_prediction, newest_window
+from store.review import count_unlabelled_audit
 from tests.store.conftest import NOW
 from tests.store.rows import prediction, prediction_id, verdict
 
@@ -21,7 +22,7 @@ def test_a_window_holds_the_newest_sampled_rows_of_its_version_only(database):
 
 
 def test_the_review_queue_is_that_of_the_newest_drawn_rows(database, monkeypatch):
-    monkeypatch.setattr(store.predictions, "REVIEWED_ROWS", 3)
+    monkeypatch.setattr(store.review, "REVIEWED_ROWS", 3)
     with database.write() as session:
         add_predictions(session, [prediction(i, audit=0.02, at=NOW + timedelta(seconds=i)) for i in range(5)])
         add_predictions(session, [prediction(9, model="other", audit=0.02, at=NOW + timedelta(days=1))])
