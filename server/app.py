@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from server import feedback, models
+from server import feedback, models, review
 from server.console import pages
 from server.hot_route import HotPaths
 from server.metrics import exposition
@@ -18,7 +18,7 @@ from server.problems import install_problem_handlers
 from server.request_ids import RequestIds
 from server.shedding import Shedding
 
-DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, drift, promotion.
+DESCRIPTION = """Many fine-tuned models behind one door: predictions, feedback, reviews, drift, promotion.
 
 `/v1` is made for people, `/v2` is the Open Inference Protocol."""
 
@@ -41,7 +41,7 @@ def _documented(parts: Parts) -> FastAPI:
     app = FastAPI(title="driftgate", description=DESCRIPTION)
     app.state.parts = parts
     install_problem_handlers(app)
-    for module in (feedback, models, oip):
+    for module in (feedback, review, models, oip):
         app.include_router(module.router)
     app.include_router(pages.router)
 

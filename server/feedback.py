@@ -50,17 +50,23 @@ async def feedback(request: Request, response: Response) -> dict[str, Any]:
     if body.label is None and body.correct is None:
         raise BadInput("say the right 'label', or whether the answer was 'correct'", where="/label")
     model, version = parse_prediction_id(body.prediction_id)
-    await asyncio.to_thread(_check_version, parts, model, version)
-    feedback_id, is_new = await asyncio.to_thread(_add, parts, await _as_new(parts, body, model, version))
-    if is_new:
-        verdict = "label" if body.label is not None else ("right" if body.correct else "wrong")
-        parts.metrics.feedback.labels(model=model, verdict=verdict).inc()
-    else:
+    await asyncio.to_thread(refuse_unknown_version, parts, model, version)
+    said, is_new = await add_counted(parts, await _as_new(parts, body, model, version))
+    if not is_new:
         response.status_code = 200
-    return {"id": feedback_id, "status": "accepted"}
+    return said
 
 
-def _check_version(parts: Parts, model: str, version: int) -> None:
+async def add_counted(parts: Parts, new: NewFeedback) -> tuple[dict[str, Any], bool]:
+    """Store a verdict and count it; returns what the caller is told, and whether it was new."""
+    feedback_id, is_new = await asyncio.to_thread(_add, parts, new)
+    if is_new:
+        verdict = "label" if new.label is not None else ("right" if new.correct else "wrong")
+        parts.metrics.feedback.labels(model=new.model, verdict=verdict).inc()
+    return {"id": feedback_id, "status": "accepted"}, is_new
+
+
+def refuse_unknown_version(parts: Parts, model: str, version: int) -> None:
     """Raises NotFound."""
     with parts.database.read() as session:
         get_version(session, model, version)
@@ -69,7 +75,7 @@ def _check_version(parts: Parts, model: str, version: int) -> None:
 async def _as_new(parts: Parts, body: FeedbackBody, model: str, version: int) -> NewFeedback:
     """Raises BadInput where the text is neither known here nor sent along."""
     pending = parts.recorder.pending(body.prediction_id)
-    recorded = pending is not None or await _is_stored(parts, body.prediction_id)
+    recorded = pending is not None or await is_stored(parts, body.prediction_id)
     if not recorded and body.input is None:
         raise BadInput(
             f"prediction {body.prediction_id} was not recorded, so its text is not known here; "
@@ -89,7 +95,7 @@ async def _as_new(parts: Parts, body: FeedbackBody, model: str, version: int) ->
     )
 
 
-async def _is_stored(parts: Parts, prediction_id: str) -> bool:
+async def is_stored(parts: Parts, prediction_id: str) -> bool:
     """Whether the prediction is in the store. One of a moment ago may still be on its way from another server.
 
     The time in an id is what its sender says: an id of the future is not waited for any longer than one of now. No

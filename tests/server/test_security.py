@@ -12,6 +12,7 @@ NO_ID = "tickets:1:" + "0" * 32
 ROUTES = {
     "predict": [("POST", "/v1/models/tickets/predict"), ("POST", "/v2/models/tickets/infer")],
     "feedback": [("POST", "/v1/feedback")],
+    "review": [("GET", "/v1/review/next?model=tickets"), ("POST", f"/v1/review/{NO_ID}")],
     "admin": [("POST", "/v1/models/tickets/versions/2/promote"), ("POST", "/v1/models/tickets/rollback")],
     None: [
         ("GET", "/v1/models"),
