@@ -115,7 +115,7 @@ def _refuse_mixture(body: ReviewBody) -> None:
 
 def _row(row: Prediction, *, answers: bool) -> dict[str, Any]:
     shown = {"prediction_id": row.id, "version": row.version, "input": row.input, "at": row.at.isoformat()}
-    return {**shown, "answer": {"label": row.label, "score": row.score}} if answers else shown
+    return {**shown, "answer": {"label": row.label, "score": round(row.score, 6)}} if answers else shown
 
 
 def _labels(session: Session, model: str, versions: set[int]) -> list[str]:
@@ -134,5 +134,5 @@ def _skip(parts: Parts, prediction_id: str, body: ReviewBody) -> tuple[dict[str,
         row, is_new = skip_review(session, prediction_id, by=body.by, reason=body.reason, now=parts.clock())
         assert row.skipped_at is not None  # noqa: S101  # skipped by this call or before
         at = row.skipped_at.isoformat()
-        said = {"id": row.prediction_id, "status": "skipped", "by": row.skipped_by, "reason": row.skip_reason, "at": at}
-        return said, is_new
+        on_record = {"by": row.skipped_by, "reason": row.skip_reason, "at": at}
+        return {"prediction_id": prediction_id, "status": "skipped", **on_record}, is_new

@@ -143,7 +143,7 @@ def test_a_skip_is_recorded_not_offered_again_and_gives_way_to_a_label(drawing):
     first = drawing.post(f"/v1/review/{row}", {"skip": True, "reason": "no German", "by": "ann"})
     told = first.json()
     assert first.status_code == 201
-    assert (told["id"], told["status"], told["by"], told["reason"]) == (row, "skipped", "ann", "no German")
+    assert (told["prediction_id"], told["status"], told["by"], told["reason"]) == (row, "skipped", "ann", "no German")
     again = drawing.post(f"/v1/review/{row}", {"skip": True, "by": "bob"})
     assert (again.status_code, again.json()) == (200, told), "who took it off the list stays on record"
     assert (row not in offered(drawing, n=200), counted(drawing)) == (True, stored)
