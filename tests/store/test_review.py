@@ -2,7 +2,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 import store.review
 from store.checks import add_check
@@ -147,7 +147,7 @@ def test_which_rows_are_handed_out_does_not_depend_on_the_answers(database):
     ask_for(database, 5, since=4)
     before = ids(listed(database, rows=25))
     with database.write() as session:
-        for i, row in enumerate(session.query(Prediction)):
+        for i, row in enumerate(session.scalars(select(Prediction))):
             row.label, row.score, row.probabilities = f"label {i % 7}", i / 100, b"\x00"
     assert ids(listed(database, rows=25)) == before
 
