@@ -1,4 +1,4 @@
-"""The console: every model on one page, and the story of each."""
+"""The console: every model on one page, the story of each, and what its drift checks found."""
 
 from importlib.resources import files
 from typing import Any
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from server.console.drift import drift_page
 from server.parts import parts_of
 from server.security import needs
 from store import views
@@ -60,6 +61,14 @@ def model_story(model: str, request: Request) -> Response:
             checks=[views.check_view(c) for c in reversed(last_checks(session, model, limit=20))],
             runs=[views.run_view(r) for r in reversed(list_runs(session, model))],
         )
+
+
+@router.get("/models/{model}/drift")
+def model_drift(model: str, request: Request, check: str | None = None) -> Response:
+    """What the newest check with enough data says, or the one that is asked for, and how it came to that."""
+    parts = parts_of(request)
+    with parts.database.read() as session:
+        return _page("drift.html", **drift_page(session, model, check, parts.settings, parts.clock()))
 
 
 @router.get("/drift/{check}")
