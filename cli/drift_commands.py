@@ -1,5 +1,6 @@
 """`driftgate drift`: is the traffic still what the model was made for?"""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,10 @@ from cli.model_commands import ModelName
 from cli.output import AsJson, facts, show, table
 from cli.parts import Parts, open_parts, settings_of
 from store.checks import get_check, last_checks, why_no_report
+from store.clock import span_in_words
+from store.false_alarms import PACE_CHECKS, expected_days_between_findings
 from store.predictions import get_predictions
+from store.settings import Settings
 from store.versions import get_deployment
 from store.views import check_view
 
@@ -49,7 +53,7 @@ def check(
     with open_monitor_parts(settings) as monitor_parts:
         result = run_check(monitor_parts, model, asked=True, window_rows=window)
         with monitor_parts.database.read() as session:
-            view = _with_inputs(session, result.as_dict())
+            view = _with_inputs(session, result.as_dict()) | _promise(session, model, settings)
     show(view, *_drawn(view), as_json=as_json)
 
 
@@ -109,6 +113,8 @@ def _drawn(view: dict[str, Any]) -> list[RenderableType]:
         "run": view.get("run", decision.get("run")),
         "page": view.get("page") or view["report"],
     }
+    if "expected_days_between_findings" in view:
+        told["by chance"] = _by_chance(view["expected_days_between_findings"])
     signals = [
         (name, found["drifted"], found["p_value"], found["statistic"], *_change(found))
         for name, found in view["signals"].items()
@@ -132,6 +138,17 @@ def _labels(said: dict[str, Any] | None) -> dict[str, str | None]:
         agreeing = f"{found['right']:.1%} right, {found['confident']:.1%} sure"
         told = f"{agreeing} ({found['rows']} rows), error {found['error']:.3f}"
     return {"calibration": told, "least recall": ", ".join(recalls) or None}
+
+
+def _promise(session: Session, model: str, settings: Settings) -> dict[str, float]:
+    """How often a check finds something by chance, at the pace of the checks."""
+    checked_at = [check.at for check in last_checks(session, model, limit=PACE_CHECKS, decided=True)]
+    days = expected_days_between_findings(settings.false_alarm_rate, settings.check_every_s, checked_at)
+    return {"expected_days_between_findings": days}
+
+
+def _by_chance(days: float) -> str:
+    return f"one finding in {span_in_words(timedelta(days=days))}, or fewer, while nothing drifts"
 
 
 def _short(text: str) -> str:

@@ -14,10 +14,8 @@ def utc_now() -> datetime:
 
 
 def span_in_words(span: timedelta) -> str:
-    """In the largest unit that fits one and a half times: '4.2 days', '36 hours', '5 minutes', '0 seconds'."""
-    for unit, one in _UNITS.items():
-        if span >= 1.5 * one:
-            count = span / one
-            digits = 1 if count < 9.95 else 0
-            return f"{count:,.{digits}f}".removesuffix(".0") + f" {unit}s"
-    return f"{max(span.total_seconds(), 0):.0f} seconds"
+    """In the largest unit of which it has at least one: '4.2 days', '1 hour', '25 minutes', '0 seconds'."""
+    name, unit = next(((name, unit) for name, unit in _UNITS.items() if span >= unit), ("second", timedelta(seconds=1)))
+    count = max(span / unit, 0.0)
+    told = f"{count:.1f}".removesuffix(".0") if count < 9.95 else f"{count:,.0f}"
+    return f"{told} {name}" if told == "1" else f"{told} {name}s"

@@ -21,7 +21,11 @@ same, from an old release, is drawn here."""
 MOST_TIME_TICKS = 4
 _STEPS = tuple(
     timedelta(**{unit: count})
-    for unit, counts in {"minutes": (1, 5, 15, 30), "hours": (1, 3, 6, 12), "days": (1, 2, 3, 7, 14, 30, 90, 365)}.items()
+    for unit, counts in {
+        "minutes": (1, 5, 15, 30),
+        "hours": (1, 3, 6, 12),
+        "days": (1, 2, 3, 7, 14, 30, 90, 365),
+    }.items()
     for count in counts
 )
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -83,8 +87,8 @@ class Chart:
     """Points of one line for each version."""
     limit: str
     """Path of the line that readings are compared with; empty if there is none."""
-    limit_ends: float | None
-    """Where that line meets the right edge."""
+    limit_starts: float | None
+    """Where that line meets the left edge."""
     times: tuple[Tick, ...]
     values: tuple[Tick, ...]
     versions: tuple[Tick, ...]
@@ -157,7 +161,7 @@ def draw(readings: Sequence[Reading], axis: Axis, first: datetime, last: datetim
         marks=marks,
         lines=tuple(" ".join(f"{mark.x},{mark.y}" for _, mark in group) for group in of_version),
         limit=_stairs(limits),
-        limit_ends=limits[-1][1] if limits else None,
+        limit_starts=limits[0][1] if limits else None,
         times=tuple(Tick(across(at), words) for at, words in time_ticks(first, last)),
         values=tuple(Tick(down(value), words) for value, words in axis.ticks),
         versions=tuple(

@@ -15,7 +15,7 @@ from store.checks import get_check, last_checks, why_no_report
 from store.clock import span_in_words
 from store.errors import NotFound
 from store.false_alarms import expected_days_between_findings
-from store.feedback import audit_verdicts_since
+from store.feedback import ROWS_A_LABEL, audit_verdicts_since
 from store.predictions import count_sampled, get_predictions
 from store.records import Check
 from store.settings import Settings
@@ -28,6 +28,9 @@ _SHOWN_LETTERS = 20_000
 _PREVIEW_LETTERS = 280
 _LATE = 3
 """So many times the time between two checks without one are worth a word."""
+
+_UNMEASURED = "whether it costs accuracy is not known; labels would tell"
+"""Instead of the figures of the moment of the check: the page has those of now."""
 
 VERDICTS = {
     "drift": "Drift confirmed",
@@ -66,6 +69,7 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
     if shown is None:
         return page | {"missing": _missing(session, model, production, settings)}
     is_newest = not checks or shown.id == checks[-1].id
+    decided = newest[-1] if is_newest else shown  # labels may be judged, and a run be asked for, without new traffic
     return page | {
         "check": check_view(shown),
         "reason": shown.decision.get("drift") or shown.decision.get("summary", ""),
@@ -74,8 +78,9 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         "signals": strongest_first(shown.signals),
         "about": SIGNALS,
         "since": _since(shown),
-        "policy": _policy(shown.decision),
-        "labels": _labels_wanted(session, shown, live=is_newest),
+        "decided_at": decided.at.isoformat(),
+        "policy": _policy(decided.decision),
+        "labels": _labels_wanted(session, decided, live=is_newest),
         "inputs": _inputs(session, shown),
         "is_newest": is_newest,
         "late": is_newest and now - shown.at > _LATE * timedelta(seconds=settings.check_every_s),
@@ -122,15 +127,18 @@ def _since(check: Check) -> str | None:
 
 def _policy(decision: Mapping[str, Any]) -> dict[str, Any]:
     """The reasons apart: what calls for a run, what stands in its way, and the alert."""
-    reasons = decision.get("reasons", [])
+    reasons, blockers = decision.get("reasons", []), decision.get("blockers", [])
     called = len(decision.get("triggers", []))
-    judged = called + len(decision.get("blockers", []))
+    judged = called + len(blockers)
     return {
         "action": decision.get("action", "none"),
         "alert": decision.get("alert", decision.get("action") == "alert"),
         "run": decision.get("run"),
         "calls": reasons[:called],
-        "stands_in_the_way": reasons[called:judged],
+        "stands_in_the_way": [
+            _UNMEASURED if blocker == "unmeasured" and decision.get("labels_wanted") else reason
+            for blocker, reason in zip(blockers, reasons[called:judged], strict=False)
+        ],
         "others": reasons[judged:],
     }
 
@@ -140,11 +148,9 @@ def _labels_wanted(session: Session, check: Check, *, live: bool) -> dict[str, A
     wanted: dict[str, Any] | None = check.decision.get("labels_wanted")
     if wanted is None or not live:
         return wanted
-    since = datetime.fromisoformat(wanted["since"])
-    verdicts, waiting = audit_verdicts_since(
-        session, check.model, check.version, since=since, rows=wanted["planned"]
-    )
-    return wanted | {"labelled": len(verdicts), "waiting": waiting}
+    since, rows = datetime.fromisoformat(wanted["since"]), ROWS_A_LABEL * wanted["planned"]
+    verdicts, waiting = audit_verdicts_since(session, check.model, check.version, since=since, rows=rows)
+    return wanted | {"labelled": min(len(verdicts), wanted["planned"]), "waiting": waiting}
 
 
 def _inputs(session: Session, check: Check) -> list[dict[str, Any]]:

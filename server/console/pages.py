@@ -90,6 +90,12 @@ def stylesheet() -> Response:
     return Response(css, media_type="text/css")
 
 
+@router.get("/static/icon.svg")
+def icon() -> Response:
+    svg = files("server.console").joinpath("static/icon.svg").read_text("utf-8")
+    return Response(svg, media_type="image/svg+xml")
+
+
 def _page(template: str, **values: Any) -> Response:
     html = _templates.get_template(template).render(**values)
     return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})

@@ -45,7 +45,9 @@ def strongest_first(signals: Mapping[str, Any]) -> dict[str, Any]:
 def signal_panels(checks: Sequence[Check], *, chosen: str) -> list[Panel]:
     """One for each signal of the newest of `checks` (oldest first), all on one scale."""
     readings = {name: _scores(checks, name, chosen) for name in strongest_first(checks[-1].signals)}
-    axis = score_axis([score for series in readings.values() for one in series for score in (one.value, one.limit or 0)])
+    axis = score_axis(
+        [score for series in readings.values() for one in series for score in (one.value, one.limit or 0)]
+    )
     return [
         _panel(
             name.replace("_", " "),
@@ -104,7 +106,7 @@ def _scores(checks: Sequence[Check], name: str, chosen: str) -> list[Reading]:
             limit=drift_score(found["threshold"]) if found.get("threshold") else None,
             found=found["drifted"],
             chosen=check.id == chosen,
-            told=f"p = {found['p_value']:.2g}{', found' if found['drifted'] else ''}",
+            told=f"p = {found['p_value']:.2g}",
         )
         for check in checks
         if (found := check.signals.get(name)) is not None and "p_value" in found
@@ -129,9 +131,9 @@ def _accuracies(checks: Sequence[Check], kind: str, chosen: str) -> list[Reading
 
 
 def _share(found: Mapping[str, Any]) -> str:
-    told = f"{found['value']:.1%}"
+    told = f"{100 * found['value']:.1f} %"
     if found.get("low") is not None and found.get("high") is not None:
-        told += f" ({found['low']:.1%} to {found['high']:.1%})"
+        told += f" ({100 * found['low']:.1f} to {100 * found['high']:.1f} %)"
     return told
 
 

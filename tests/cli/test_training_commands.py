@@ -152,6 +152,7 @@ def test_drift_is_checked_listed_and_shown(driftgate, ask, refusal, opened, home
     assert set(found) >= CHECK_KEYS
     assert (found["verdict"], found["window_rows"]) == ("suspected", 50)
     assert 0 <= found["estimated_accuracy"] <= 1
+    assert found["expected_days_between_findings"] == pytest.approx(100 / 24)  # 1 % of checks, one an hour
     assert any(signal["drifted"] for signal in found["signals"].values())
     listed = ask("drift", "list", "tickets")["checks"]
     assert [check["verdict"] for check in listed] == ["not_enough_data", "suspected"]
