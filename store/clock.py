@@ -15,7 +15,13 @@ def utc_now() -> datetime:
 
 def span_in_words(span: timedelta) -> str:
     """In the largest unit of which it has at least one: '4.2 days', '1 hour', '25 minutes', '0 seconds'."""
-    name, unit = next(((name, unit) for name, unit in _UNITS.items() if span >= unit), ("second", timedelta(seconds=1)))
-    count = max(span / unit, 0.0)
-    told = f"{count:.1f}".removesuffix(".0") if count < 9.95 else f"{count:,.0f}"
-    return f"{told} {name}" if told == "1" else f"{told} {name}s"
+    for name, unit in _UNITS.items():
+        if span >= unit:
+            count = span / unit
+            told = f"{count:.1f}".removesuffix(".0") if count < 9.95 else f"{count:,.0f}"
+            return _plural(told, name)
+    return _plural(f"{max(span.total_seconds(), 0):.0f}", "second")
+
+
+def _plural(count: str, unit: str) -> str:
+    return f"{count} {unit}" if count == "1" else f"{count} {unit}s"

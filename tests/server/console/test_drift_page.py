@@ -416,8 +416,11 @@ def test_a_browser_shows_it_at_every_width_and_complains_of_nothing(start: Start
         page.open(f"{server.url}/models/tickets/drift")
         assert page.value("document.querySelector('h1').innerText") == "Drift of tickets"
         assert page.value("document.querySelector('.inputs .text').textContent") == HOSTILE
+        page.open(f"{server.url}/models/tickets/drift", width=320)
         folded = "document.querySelectorAll('.inputs li')[1].querySelector('.text').getBoundingClientRect().height"
-        assert page.value(folded) < 100
+        assert page.value(folded) < 100, "three lines"
+        page.value("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.value("document.documentElement.scrollWidth") <= 320
         levels = page.value("[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
         assert levels[0] == 1
         assert all(after - before <= 1 for before, after in pairwise(levels))
