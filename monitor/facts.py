@@ -12,8 +12,8 @@ from store.events import history
 from store.feedback import (
     ROWS_A_LABEL,
     AuditVerdict,
+    audit_rows_since,
     audit_verdicts,
-    audit_verdicts_since,
     count_labelled,
     last_feedback_seq,
 )
@@ -103,8 +103,9 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
 def gather_since_drift(session: Session, version: Version, since: datetime, *, planned: int) -> SinceDrift:
     """The rows that are looked at are those that people are given to label (store/review.py)."""
     rows = ROWS_A_LABEL * planned
-    verdicts, waiting = audit_verdicts_since(session, version.model, version.number, since=since, rows=rows)
-    return SinceDrift(since, tuple(verdicts), waiting)
+    found = audit_rows_since(session, version.model, version.number, since=since, rows=rows)
+    verdicts = tuple(row.verdict for row in found if row.verdict is not None)
+    return SinceDrift(since, verdicts, waiting=sum(row.waits for row in found), complete=len(found) == rows)
 
 
 def closed_at(session: Session, version: Version) -> int:

@@ -24,7 +24,7 @@ COUNT_TO = 5_000
 more labels there are, and beyond what is asked for their number changes nothing."""
 MOST_ASKED_FOR = 2_000
 """Labels that people are asked for at once; a version that is rarely right would want more to tell a loss from luck."""
-_FEWEST_ASKED_FOR = 50
+FEWEST_ASKED_FOR = 50
 _WEEK = timedelta(days=7)
 
 
@@ -63,7 +63,7 @@ class RetrainPolicy:
         drop = max(self.accuracy_drop * validation, 1e-3)
         true = max(validation - 1.5 * drop, 0.0)
         rows = true * (1 - true) * ((0.84 + 1.96) / (1.5 * drop)) ** 2
-        return min(max(ceil(rows), _FEWEST_ASKED_FOR), MOST_ASKED_FOR)
+        return min(max(ceil(rows), FEWEST_ASKED_FOR), MOST_ASKED_FOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,14 @@ class SinceDrift:
     """Of the rows that are labelled, in the order in which they were answered."""
     waiting: int
     """Rows that wait for a label."""
+    complete: bool = False
+    """Whether as many rows were drawn as are ever looked at, so that none will come in the place of skipped ones."""
+
+    def missing(self, planned: int) -> int:
+        """Labels that are missing of those `planned`; none where no more can come and there are enough to go by."""
+        labelled = len(self.verdicts)
+        used_up = self.complete and not self.waiting and labelled >= FEWEST_ASKED_FOR
+        return 0 if used_up else max(planned - labelled, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +196,8 @@ def labels_wanted(facts: PolicyFacts, policy: RetrainPolicy) -> LabelsWanted | N
     since = facts.since_drift
     if since is None or facts.validation is None:
         return None
-    planned, labelled = policy.labels_to_tell_a_loss(facts.validation), len(since.verdicts)
-    return LabelsWanted(planned, labelled, since.waiting, since.at) if labelled < planned else None
+    planned = policy.labels_to_tell_a_loss(facts.validation)
+    return LabelsWanted(planned, len(since.verdicts), since.waiting, since.at) if since.missing(planned) else None
 
 
 def accuracy_since_drift(facts: PolicyFacts, policy: RetrainPolicy) -> Estimate | None:

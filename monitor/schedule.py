@@ -165,7 +165,7 @@ class Watch:
         wanted = check.decision.get("labels_wanted")
         if wanted is not None:
             since, planned = datetime.fromisoformat(wanted["since"]), int(wanted["planned"])
-            return planned - len(gather_since_drift(session, version, since, planned=planned).verdicts)
+            return gather_since_drift(session, version, since, planned=planned).missing(planned)
         if check.decision.get("blockers") == ["labels"]:
             needed = self._parts.settings.retrain_min_labels
             closed = closed_at(session, version)

@@ -26,6 +26,7 @@ SHOWN_CHECKS = 100
 _SHOWN_LETTERS = 20_000
 """Of an input: a page must open on a phone, also when somebody sent a book."""
 _PREVIEW_LETTERS = 280
+_SHOWN_LABELS = 10
 _LATE = 3
 """So many times the time between two checks without one are worth a word."""
 
@@ -77,6 +78,7 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         "kinds": {kind: KINDS.get(kind, "") for kind in shown.kinds},
         "signals": strongest_first(shown.signals),
         "about": SIGNALS,
+        "least_recalled": _least_recalled(check_view(shown)["labels"]),
         "since": _since(shown),
         "decided_at": decided.at.isoformat(),
         "policy": _policy(decided.decision),
@@ -88,6 +90,12 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         **_neighbours(checks, shown),
         **_shown(checks, shown),
     }
+
+
+def _least_recalled(said: Mapping[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Labels with their recall, the worst first."""
+    recall = said["recall"] if said else {}
+    return sorted(recall.items(), key=lambda one: (one[1]["value"], one[0]))[:_SHOWN_LABELS]
 
 
 def _check_of(session: Session, model: str, asked: str) -> Check:

@@ -10,7 +10,7 @@ from store.records import Check
 
 SIGNALS = {
     "length": "tokens a text",
-    "unknown_token_share": "words that the vocabulary lacks",
+    "data_quality": "blank, cut off, garbled, another language",
     "embedding": "what the texts are about, as the model sees it",
     "predicted_label": "how often each label is answered",
     "confidence": "how sure the model is",
@@ -37,14 +37,20 @@ class Panel:
     chart: Chart
 
 
+def is_of_slice(name: str) -> bool:
+    """Whether a signal is one of a slice, `region=eu: embedding`."""
+    return ": " in name
+
+
 def strongest_first(signals: Mapping[str, Any]) -> dict[str, Any]:
     """What a check keeps of each signal, in the order in which a person wants to see it."""
     return dict(sorted(signals.items(), key=lambda pair: (not pair[1]["drifted"], pair[1].get("p_value", 1.0))))
 
 
 def signal_panels(checks: Sequence[Check], *, chosen: str) -> list[Panel]:
-    """One for each signal of the newest of `checks` (oldest first), all on one scale."""
-    readings = {name: _scores(checks, name, chosen) for name in strongest_first(checks[-1].signals)}
+    """One for each signal of the whole window in the newest of `checks` (oldest first), all on one scale."""
+    whole = [name for name in strongest_first(checks[-1].signals) if not is_of_slice(name)]
+    readings = {name: _scores(checks, name, chosen) for name in whole}
     axis = score_axis(
         [score for series in readings.values() for one in series for score in (one.value, one.limit or 0)]
     )

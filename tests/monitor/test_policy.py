@@ -115,6 +115,15 @@ def test_drift_is_judged_once_by_the_rows_that_were_planned() -> None:
     assert accuracy_since_drift(replace(DRIFT, since_drift=later), POLICY) == wilson(1.0, PLANNED, rows=PLANNED)
 
 
+def test_where_too_many_rows_were_skipped_what_is_there_must_do() -> None:
+    used_up = replace(since_drift(90, 3), complete=True)
+    decision = decide_retrain(replace(DRIFT, since_drift=used_up), POLICY, NOW)
+    assert (decision.blockers, decision.labels_wanted) == (("no_loss",), None)
+    few = replace(since_drift(45), complete=True)
+    for since in (replace(used_up, waiting=1), replace(used_up, complete=False), few):
+        assert decide_retrain(replace(DRIFT, since_drift=since), POLICY, NOW).blockers == ("unmeasured",)
+
+
 def test_as_many_labels_are_asked_for_as_tell_a_loss_from_luck() -> None:
     """Simulated: 4,000 samples of the planned size each; a share of 0.80 has a standard error of 0.006."""
     rng = np.random.default_rng(3)

@@ -136,6 +136,36 @@ def test_what_the_policy_decided_is_told_with_its_reasons(start: Start, decision
     assert said in read(server).text
 
 
+def test_what_labels_say_is_told_the_worst_recall_first(start: Start):
+    server = start()
+    recall = {f"label_{i}": {"value": i / 20, "low": 0.0, "high": 1.0, "rows": 9 + i} for i in range(12)}
+    calibration = {"confident": 0.91, "right": 0.62, "error": 0.294, "p_value": 2e-7, "rows": 300}
+    labels = {"calibration": calibration, "recall": recall, "wrong_without_label": 4}
+    concept = "of 300 labelled answers 62.0% are right"
+    add(server.database, drifted(kinds=["concept"], decision={"labels": labels, "concept": concept}))
+    page = read(server).text
+    for said in (
+        f"Labels say more: {concept}.",
+        "newest 300 labelled answers 62.0 % are right; the model was 91.0 % sure",
+        "error is 0.294; so few right answers come by chance with p = 2e-07",
+        "label_0 0 % 0 to 100 % 9 label_1 5 %",
+        "Shown are the 10 worst of 12. Of 4 rows only that they are wrong is known",
+    ):
+        assert said in page
+    assert "label_10" not in page
+
+
+def test_slices_are_in_the_table_and_not_among_the_charts(start: Start):
+    server = start()
+    of_slice = FOUND | {"window_rows": 120, "reference_rows": 480}
+    add(server.database, drifted(signals={"length": CALM, "region=eu_west: embedding": of_slice}))
+    page = read(server)
+    assert "region=eu_west: embedding 120 rows against 480 ◆ yes" in page.text
+    charts = [str(attributes) for attributes in page.of("svg")]
+    assert any("length in one check" in one for one in charts)
+    assert not any("region" in one for one in charts)
+
+
 def wanting(*, planned: int, waiting: int = 0, labelled: int = 0) -> dict:
     since = (NOON - timedelta(hours=6)).isoformat()
     return {
@@ -392,7 +422,7 @@ def test_what_the_monitor_records_is_what_the_page_reads(start: Start, tmp_path)
     page = read(server, "/models/parcels/drift")
     assert "Drift confirmed since about 2026-11-02 08:00 UTC" in page.text
     assert found.drift.reason[1:] in page.text
-    assert all(f"{kind} {KINDS[kind]}" in page.text for kind in found.drift.kinds)
+    assert all(f"{kind.replace('_', ' ')} {KINDS[kind]}" in page.text for kind in found.drift.kinds)
     assert all(about in page.text for about in SIGNALS.values())
     assert len([svg for svg in page.of("svg") if svg.get("role") == "img"]) == len(found.signals) + 1
     assert len(page.of("progress")) == 1
