@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from server.console.panels import SIGNALS, accuracy_panels, signal_panels, strongest_first
+from server.console.panels import SIGNALS, accuracy_panels, is_of_slice, signal_panels, strongest_first
 from store.checks import get_check, last_checks, why_no_report
 from store.clock import span_in_words
 from store.errors import NotFound
@@ -27,6 +27,7 @@ _SHOWN_LETTERS = 20_000
 """Of an input: a page must open on a phone, also when somebody sent a book."""
 _PREVIEW_LETTERS = 280
 _SHOWN_LABELS = 10
+_SHOWN_OF_SLICES = 6
 _LATE = 3
 """So many times the time between two checks without one are worth a word."""
 
@@ -76,7 +77,7 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         "reason": shown.decision.get("drift") or shown.decision.get("summary", ""),
         "ago": span_in_words(now - shown.at),
         "kinds": {kind: KINDS.get(kind, "") for kind in shown.kinds},
-        "signals": strongest_first(shown.signals),
+        **_signals(shown),
         "about": SIGNALS,
         "least_recalled": _least_recalled(check_view(shown)["labels"]),
         "since": _since(shown),
@@ -90,6 +91,14 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         **_neighbours(checks, shown),
         **_shown(checks, shown),
     }
+
+
+def _signals(check: Check) -> dict[str, Any]:
+    """Those of the whole window, and the strongest of slices."""
+    ordered = strongest_first(check.signals)
+    whole = {name: found for name, found in ordered.items() if not is_of_slice(name)}
+    of_slices = [pair for pair in ordered.items() if is_of_slice(pair[0])]
+    return {"whole": whole, "slices": dict(of_slices[:_SHOWN_OF_SLICES]), "slice_signals": len(of_slices)}
 
 
 def _least_recalled(said: Mapping[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
