@@ -135,16 +135,18 @@ def _compare(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
 
 
 def _since_drift(parts: MonitorParts, seen: Seen, computed: Computed) -> SinceDrift | None:
-    """Without enough data the last verdict stands."""
+    """Without enough data the last verdict stands. A drift begins once, also where the signal that showed it first has
+    calmed down: else its accuracy would be measured anew, and again, until it looks like a loss."""
     verdict, signals = computed.drift.verdict, computed.signals
     if verdict is Verdict.NOT_ENOUGH_DATA and seen.past:
         verdict, signals = Verdict(seen.past[-1].verdict), seen.past[-1].signals
     if verdict is not Verdict.DRIFT or computed.validation is None:
         return None
-    began = min(datetime.fromisoformat(found["since"]) for found in signals.values() if found["drifted"])
+    known = seen.past[-1].decision.get("drift_since") if seen.past else None
+    began = known or min(found["since"] for found in signals.values() if found["drifted"])
     planned = policy_from(parts.settings).labels_to_tell_a_loss(computed.validation.value)
     with parts.database.read() as session:
-        return gather_since_drift(session, seen.version, began, planned=planned)
+        return gather_since_drift(session, seen.version, datetime.fromisoformat(began), planned=planned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,8 @@ class CheckResult:
     """validation, estimated, labelled: value, low, high, rows of each that is known."""
     labels: LabelFindings | None
     """What else the labelled rows say."""
+    drift_since: datetime | None
+    """When a confirmed drift began."""
     policy: PolicyDecision
     report: str | None
     """Artifact that holds the page, `report.html`."""
@@ -110,6 +112,7 @@ class CheckResult:
             "concept": self.drift.concept,
             "accuracy": dict(self.accuracy),
             "labels": self.labels.as_dict() if self.labels else None,
+            "drift_since": self.drift_since.isoformat() if self.drift_since else None,
             "decision": self.policy.as_dict(),
             "report": self.report,
             "run": self.run,
@@ -181,6 +184,7 @@ def result_of(
         reference_rows=computed.reference_rows,
         accuracy={kind: estimate.as_dict() for kind, estimate in known.items() if estimate is not None},
         labels=computed.labels,
+        drift_since=computed.since_drift.at if computed.since_drift else None,
         policy=policy,
         report=computed.report,
         run=run,
@@ -208,6 +212,7 @@ def _as_row(result: CheckResult, seen: Seen) -> Check:
             "concept": result.drift.concept,
             "telling": list(result.telling),
             "labels": result.labels.as_dict() if result.labels else None,
+            "drift_since": result.drift_since.isoformat() if result.drift_since else None,
             "run": result.run,
         },
         report=result.report,

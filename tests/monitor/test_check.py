@@ -9,7 +9,7 @@ from store.errors import BadInput, Conflict, NotFound
 from store.runs import list_runs
 from store.versions import NewVersion, register_version
 from tests.monitor.conftest import MakeWorld, World
-from tests.monitor.traffic import DRIFTED, LABELS
+from tests.monitor.traffic import DRIFTED, LABELS, Source
 
 
 def kinds(world: World) -> list[str]:
@@ -95,6 +95,23 @@ def test_drift_that_costs_nothing_is_told_and_trains_nothing(make_world: MakeWor
     assert "please label" in told[0]
     assert "is no loss against" in told[1]
     assert len(told) == 2
+
+
+def test_a_drift_begins_once_though_the_signal_that_showed_it_first_calms_down(make_world: MakeWorld) -> None:
+    world = make_world(confirm_checks=1)
+    world.deploy(reference_rows=1_000)
+    began = world.clock()
+    for source in (Source(length_mean=40.0), Source(length_mean=40.0, margin=1.5), Source(margin=1.5)):
+        world.answer(300, source)
+        world.clock.advance(hours=1)
+        found = run_check(world.parts, "tickets")
+        assert found.drift_since == began, found.drift.reason
+    assert found.signals["confidence"]["since"] != began.isoformat()
+    world.answer(300)
+    calm = run_check(world.parts, "tickets")
+    assert (calm.drift.verdict, calm.drift_since) == (Verdict.STABLE, None)
+    world.answer(300, Source(margin=1.5))
+    assert run_check(world.parts, "tickets").drift_since == world.clock(), "another one"
 
 
 def test_right_answers_that_changed_are_told_though_the_inputs_are_as_ever(make_world: MakeWorld) -> None:
