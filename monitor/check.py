@@ -20,11 +20,12 @@ from monitor.decision import (
     not_enough_data,
     with_concept,
 )
+from monitor.episode import SinceDrift, episode_from, go_on
 from monitor.facts import gather_facts, gather_since_drift, policy_from
 from monitor.joint_test import deals_for, joint_test
 from monitor.labelled import what_labels_say
 from monitor.parts import MonitorParts
-from monitor.policy import Action, PolicyDecision, SinceDrift, decide_retrain
+from monitor.policy import Action, PolicyDecision, decide_retrain
 from monitor.record import CheckResult, Computed, Seen, past_check, policy_facts, record_check, result_of
 from monitor.report import Drawing, draw_report
 from monitor.signals import Signals, signals_of
@@ -73,8 +74,8 @@ def run_check(parts: MonitorParts, model: str, *, asked: bool = False, window_ro
 
 def _measured_at_last(seen: Seen, policy: PolicyDecision) -> bool:
     """Whether the labels are there now that the last check asked for."""
-    before = seen.recorded.decision.get("blockers") if seen.recorded else None
-    return before == ["unmeasured"] and "unmeasured" not in policy.blockers
+    wanted = seen.recorded.decision.get("labels_wanted") if seen.recorded else None
+    return wanted is not None and policy.labels_wanted is None
 
 
 def rules_from(settings: Settings) -> DriftRules:
@@ -108,7 +109,7 @@ def look(session: Session, model: str, settings: Settings, rows: int) -> Seen:
 def compute(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
     """Everything slow, outside the transaction that writes."""
     computed = _compare(parts, seen, asked=asked)
-    return replace(computed, since_drift=_since_drift(parts, seen, computed))
+    return _with_cost(parts, seen, computed)
 
 
 def _compare(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
@@ -134,19 +135,22 @@ def _compare(parts: MonitorParts, seen: Seen, *, asked: bool) -> Computed:
     )
 
 
-def _since_drift(parts: MonitorParts, seen: Seen, computed: Computed) -> SinceDrift | None:
-    """Without enough data the last verdict stands. A drift begins once, also where the signal that showed it first has
-    calmed down: else its accuracy would be measured anew, and again, until it looks like a loss."""
-    verdict, signals = computed.drift.verdict, computed.signals
-    if verdict is Verdict.NOT_ENOUGH_DATA and seen.past:
-        verdict, signals = Verdict(seen.past[-1].verdict), seen.past[-1].signals
-    if verdict is not Verdict.DRIFT or computed.validation is None:
-        return None
-    known = seen.past[-1].decision.get("drift_since") if seen.past else None
-    began = known or min(found["since"] for found in signals.values() if found["drifted"])
-    planned = policy_from(parts.settings).labels_to_tell_a_loss(computed.validation.value)
-    with parts.database.read() as session:
-        return gather_since_drift(session, seen.version, datetime.fromisoformat(began), planned=planned)
+def _with_cost(parts: MonitorParts, seen: Seen, computed: Computed) -> Computed:
+    """Add the drift that goes on, and what it costs as far as labels tell. Without enough data the last verdict stands,
+    and a drift is measured also while no traffic comes."""
+    kept = seen.recorded.decision.get("episode") if seen.recorded else None
+    began = [found["since"] for found in computed.signals.values() if found["drifted"]]
+    since = datetime.fromisoformat(min(began)) if began else None
+    episode = go_on(episode_from(kept), computed.drift.verdict, since)
+    if episode is None or episode.calm_checks or computed.validation is None:
+        return replace(computed, episode=episode)
+    planned = policy_from(parts.settings).labels_to_tell_a_loss(computed.validation)
+    if episode.measured is not None:
+        since_drift = SinceDrift(episode.since, planned, measured=episode.measured)
+    else:
+        with parts.database.read() as session:
+            since_drift = gather_since_drift(session, seen.version, episode.since, planned=planned)
+    return replace(computed, episode=replace(episode, measured=since_drift.accuracy), since_drift=since_drift)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from monitor.accuracy import Estimate, audit_accuracy
-from monitor.policy import PolicyFacts, RetrainPolicy, SinceDrift
+from monitor.episode import SinceDrift
+from monitor.policy import PolicyFacts, RetrainPolicy
 from store.events import history
 from store.feedback import (
     ROWS_A_LABEL,
@@ -49,7 +50,7 @@ class StoredFacts:
         confirmed: bool,
         drifted: Sequence[str],
         since_drift: SinceDrift | None,
-        validation: float | None,
+        validation: Estimate | None,
         estimated: Estimate | None,
         estimated_before: float | None,
     ) -> PolicyFacts:
@@ -105,7 +106,8 @@ def gather_since_drift(session: Session, version: Version, since: datetime, *, p
     rows = ROWS_A_LABEL * planned
     found = audit_rows_since(session, version.model, version.number, since=since, rows=rows)
     verdicts = tuple(row.verdict for row in found if row.verdict is not None)
-    return SinceDrift(since, verdicts, waiting=sum(row.waits for row in found), complete=len(found) == rows)
+    waiting = sum(row.waits for row in found)
+    return SinceDrift(since, planned, verdicts, waiting=waiting, complete=len(found) == rows)
 
 
 def closed_at(session: Session, version: Version) -> int:

@@ -13,18 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from math import ceil
+from math import ceil, hypot
 from typing import Any
 
-from monitor.accuracy import Estimate, audit_accuracy
-from store.feedback import AuditVerdict
+from monitor.accuracy import Z_95, Estimate
+from monitor.episode import FEWEST_LABELS, SinceDrift
+from store.review import WantedLabels
 
 COUNT_TO = 5_000
 """New labels are counted up to here, or to what a policy asks for if that is more: a check must not take the longer the
 more labels there are, and beyond what is asked for their number changes nothing."""
 MOST_ASKED_FOR = 2_000
 """Labels that people are asked for at once; a version that is rarely right would want more to tell a loss from luck."""
-FEWEST_ASKED_FOR = 50
+_MANY_LOOKS = 3.3
+"""Standard errors, where each check looks anew: one in two thousand looks is wrong."""
 _WEEK = timedelta(days=7)
 
 
@@ -53,56 +55,21 @@ class RetrainPolicy:
         """How many new labels are told apart from more."""
         return max(COUNT_TO, self.min_labels, self.min_audit_labels)
 
-    def labels_to_tell_a_loss(self, validation: float) -> int:
+    def labels_to_tell_a_loss(self, validation: Estimate) -> int:
         """How many see a loss half as large again as `accuracy_drop` in four cases of five.
 
         Two things must then happen (`_is_a_loss`): the measured accuracy lies at or below the line, half an
-        `accuracy_drop` above the true one (0.84 standard errors), and its interval lies below validation, one and a
-        half of it above (0.84 + 1.96 of them). The second wants more rows.
+        `accuracy_drop` above the true one (0.84 standard errors), and surely below validation, one and a half of it
+        above (0.84 + 1.96 of them). The second wants more rows. Validation has an error of its own, which no label
+        makes smaller: for that at most twice as many are asked for. Where a version is rarely right,
+        `MOST_ASKED_FOR` sees less.
         """
-        drop = max(self.accuracy_drop * validation, 1e-3)
-        true = max(validation - 1.5 * drop, 0.0)
-        rows = true * (1 - true) * ((0.84 + 1.96) / (1.5 * drop)) ** 2
-        return min(max(ceil(rows), FEWEST_ASKED_FOR), MOST_ASKED_FOR)
-
-
-@dataclass(frozen=True, slots=True)
-class SinceDrift:
-    """The audit sample of what was answered since a drift began."""
-
-    at: datetime
-    """About when it began."""
-    verdicts: Sequence[AuditVerdict]
-    """Of the rows that are labelled, in the order in which they were answered."""
-    waiting: int
-    """Rows that wait for a label."""
-    complete: bool = False
-    """Whether as many rows were drawn as are ever looked at, so that none will come in the place of skipped ones."""
-
-    def missing(self, planned: int) -> int:
-        """Labels that are missing of those `planned`; none where no more can come and there are enough to go by."""
-        labelled = len(self.verdicts)
-        used_up = self.complete and not self.waiting and labelled >= FEWEST_ASKED_FOR
-        return 0 if used_up else max(planned - labelled, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsWanted:
-    """Labels that would tell whether a drift costs accuracy."""
-
-    planned: int
-    labelled: int
-    waiting: int
-    """Rows of the audit sample that wait for a label; traffic must bring more where they are fewer than are missing."""
-    since: datetime
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "planned": self.planned,
-            "labelled": self.labelled,
-            "waiting": self.waiting,
-            "since": self.since.isoformat(),
-        }
+        drop = max(self.accuracy_drop * validation.value, 1e-3)
+        true = max(validation.value - 1.5 * drop, 0.0)
+        allowed = (1.5 * drop / (0.84 + Z_95)) ** 2
+        known = ((validation.value - validation.low) / Z_95) ** 2
+        rows = true * (1 - true) / max(allowed - known, allowed / 2)
+        return min(max(ceil(rows), FEWEST_LABELS), MOST_ASKED_FOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +80,8 @@ class PolicyFacts:
     drifted: tuple[str, ...]
     """Signals that drifted, for the sentence."""
     since_drift: SinceDrift | None
-    """None unless drift is confirmed."""
-    validation: float | None
+    """None unless drift is confirmed and there is a validation accuracy."""
+    validation: Estimate | None
     """Accuracy on its own validation rows; None without a reference."""
     labelled: Estimate | None
     """Accuracy on the audit sample."""
@@ -153,8 +120,13 @@ class PolicyDecision:
     """One phrase for each trigger, each blocker and the alert, in this order."""
     summary: str
     """The whole of it as one sentence."""
-    labels_wanted: LabelsWanted | None = None
-    """With blocker unmeasured: what would tell."""
+    labels_wanted: WantedLabels | None = None
+    """What would tell whether a drift costs accuracy."""
+
+    @property
+    def requires_improvement(self) -> bool:
+        """Whether a run must make the version better: not if nothing was lost."""
+        return "accuracy" in self.triggers
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -170,9 +142,8 @@ class PolicyDecision:
 
 def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> PolicyDecision:
     triggers = _triggers(facts, policy, now)
-    wanted = labels_wanted(facts, policy) if list(triggers) == ["drift"] else None
     if list(triggers) == ["drift"]:
-        blockers = _no_reason(facts, policy, wanted)
+        blockers = _no_reason(facts)
     else:
         blockers = _blockers(facts, policy, now, improve="accuracy" in triggers) if triggers else {}
     alert = accuracy_alert(facts, policy)
@@ -187,54 +158,39 @@ def decide_retrain(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> 
         action = Action.ALERT if alert else Action.NONE
         summary = alert or "nothing calls for a run"
     phrases = (*triggers.values(), *blockers.values(), *([alert] if alert else []))
+    wanted = facts.since_drift.wanted if facts.since_drift else None
     return PolicyDecision(action, alert is not None, tuple(triggers), tuple(blockers), phrases, summary, wanted)
 
 
-def labels_wanted(facts: PolicyFacts, policy: RetrainPolicy) -> LabelsWanted | None:
-    """Labels that are asked for; None if no drift is confirmed, if there is nothing to compare with, or if enough are
-    there."""
-    since = facts.since_drift
-    if since is None or facts.validation is None:
-        return None
-    planned = policy.labels_to_tell_a_loss(facts.validation)
-    return LabelsWanted(planned, len(since.verdicts), since.waiting, since.at) if since.missing(planned) else None
-
-
-def accuracy_since_drift(facts: PolicyFacts, policy: RetrainPolicy) -> Estimate | None:
-    """On the first rows that make up what was planned; None until they are there."""
-    if facts.since_drift is None or facts.validation is None or labels_wanted(facts, policy) is not None:
-        return None
-    return audit_accuracy(facts.since_drift.verdicts[: policy.labels_to_tell_a_loss(facts.validation)])
-
-
-def _no_reason(facts: PolicyFacts, policy: RetrainPolicy, wanted: LabelsWanted | None) -> dict[str, str]:
+def _no_reason(facts: PolicyFacts) -> dict[str, str]:
     """Why drift alone calls for no run."""
-    if wanted is not None:
-        missing = wanted.planned - wanted.labelled
-        there = f"{wanted.waiting} wait for one" if wanted.waiting < missing else "they wait for one"
-        return {
-            "unmeasured": f"whether it costs accuracy is not known: {wanted.labelled} of {wanted.planned} labels are "
-            f"there that would tell, please label {missing} more rows of the audit sample answered since "
-            f"{wanted.since:%Y-%m-%d %H:%M} UTC ({there})"
-        }
-    measured = accuracy_since_drift(facts, policy)
-    if measured is None:
-        return {"unmeasured": "whether it costs accuracy cannot be known: the version has no validation rows"}
+    since, validation = facts.since_drift, facts.validation
+    if since is None or validation is None:
+        return {"unmeasured": "whether it costs accuracy is not known, and without validation rows cannot be"}
+    wanted = since.wanted
+    if wanted is None:
+        told = f"accuracy since then, {since.accuracy}, is no loss against validation accuracy {validation.value:.3f}"
+        return {"no_loss": told}
+    missing = wanted.planned - wanted.labelled
+    there = f"{wanted.waiting} wait for one" if wanted.waiting < missing else "they wait for one"
     return {
-        "no_loss": f"accuracy since then, {measured}, is no loss against validation accuracy {facts.validation:.3f}"
+        "unmeasured": f"whether it costs accuracy is not known: {wanted.labelled} of {wanted.planned} labels are "
+        f"there that would tell, please label {missing} more rows of the audit sample answered since "
+        f"{wanted.since:%Y-%m-%d %H:%M} UTC ({there})"
     }
 
 
 def accuracy_alert(facts: PolicyFacts, policy: RetrainPolicy) -> str | None:
     """The alert as a phrase, or None.
 
-    Labels are believed before estimates. An estimate has no labels behind it, so its whole interval must lie below
-    the line; a labelled accuracy must lie below it, and its interval below validation.
+    Labels are believed before estimates, once there are enough. An estimate has no labels behind it, so its whole
+    interval must lie below the line; a labelled accuracy must lie below it, and its interval below validation.
     """
     below = f"is below {policy.alert_ratio:.0%} of"
-    if facts.labelled is not None and facts.validation is not None:
-        if facts.labelled.value < policy.alert_ratio * facts.validation and facts.labelled.high < facts.validation:
-            return f"labelled accuracy {facts.labelled} {below} validation accuracy {facts.validation:.3f}"
+    labelled, validation = facts.labelled, facts.validation
+    if labelled is not None and labelled.rows >= FEWEST_LABELS and validation is not None:
+        if labelled.value < policy.alert_ratio * validation.value and labelled.high < validation.value:
+            return f"labelled accuracy {labelled} {below} validation accuracy {validation.value:.3f}"
         return None
     if facts.estimated is None or facts.estimated_before is None:
         return None
@@ -248,10 +204,10 @@ def _triggers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[
     if facts.drift_confirmed:
         found["drift"] = f"drift confirmed ({', '.join(facts.drifted)})" if facts.drifted else "drift confirmed"
     fell = _fallen(facts, policy)
-    if fell is not None:
+    if fell is not None and facts.validation is not None:
         found["accuracy"] = (
             f"labelled accuracy {fell} fell more than {policy.accuracy_drop:.0%} "
-            f"below validation accuracy {facts.validation:.3f}"
+            f"below validation accuracy {facts.validation.value:.3f}"
         )
     age = now - facts.trained_at
     if age >= policy.every:
@@ -260,20 +216,28 @@ def _triggers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime) -> dict[
 
 
 def _fallen(facts: PolicyFacts, policy: RetrainPolicy) -> Estimate | None:
-    """A measured accuracy that is a loss: since a drift began, else of the newest rows."""
-    for measured in (accuracy_since_drift(facts, policy), facts.labelled):
-        if measured is not None and facts.validation is not None and _is_a_loss(measured, facts.validation, policy):
-            return measured
-    return None
+    """A measured accuracy that is a loss: since a drift began, which is measured once, or of the newest rows, at which
+    every check looks again; so these must be surer."""
+    if facts.validation is None:
+        return None
+    once = facts.since_drift.accuracy if facts.since_drift else None
+    if once is not None and _is_a_loss(once, facts.validation, policy, errors=Z_95):
+        return once
+    newest = facts.labelled
+    if newest is None or newest.rows < FEWEST_LABELS:
+        return None
+    return newest if _is_a_loss(newest, facts.validation, policy, errors=_MANY_LOOKS) else None
 
 
-def _is_a_loss(measured: Estimate, validation: float, policy: RetrainPolicy) -> bool:
-    """The loss is as large as the policy asks (point estimate), and it is real (interval below validation).
+def _is_a_loss(measured: Estimate, validation: Estimate, policy: RetrainPolicy, *, errors: float) -> bool:
+    """The loss is as large as the policy asks (point estimate), and it is real: by so many standard `errors` of the
+    difference, those of either side from its own interval (Newcombe 1998, Statistics in Medicine 17:873).
 
-    The point alone would retrain on a dozen unlucky labels; asking the whole interval to lie 5 % below would wait for
-    some 1,300 labels to see a loss of 7 %, by when the alert is long out. A wrong call costs one gated training.
+    The point alone would retrain on a dozen unlucky labels; asking for a loss that is surely 5 % would wait for some
+    1,300 labels to see one of 7 %, by when the alert is long out. A wrong call costs one gated training.
     """
-    return measured.value <= (1 - policy.accuracy_drop) * validation and measured.high < validation
+    apart = hypot(measured.high - measured.value, validation.value - validation.low) * errors / Z_95
+    return measured.value <= (1 - policy.accuracy_drop) * validation.value and measured.value + apart < validation.value
 
 
 def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime, *, improve: bool) -> dict[str, str]:

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from monitor.accuracy import Estimate
 from monitor.decision import DriftDecision, PastCheck, Verdict
+from monitor.episode import DriftEpisode, SinceDrift
 from monitor.facts import StoredFacts
 from monitor.labelled import LabelFindings
-from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, SinceDrift, decide_retrain
+from monitor.policy import Action, PolicyDecision, PolicyFacts, RetrainPolicy, decide_retrain
 from monitor.report import Drawing
 from monitor.story import concept_line, drift_line, policy_lines
 from monitor.window import Window
@@ -58,8 +59,10 @@ class Computed:
     """The same estimate of the reference."""
     labels: LabelFindings | None = None
     """None without a reference, or without labels."""
+    episode: DriftEpisode | None = None
+    """The drift that goes on."""
     since_drift: SinceDrift | None = None
-    """Of a confirmed drift."""
+    """What labels tell of it, if it is confirmed and there is a validation accuracy to compare with."""
     report: str | None = None
     drawing: Drawing | None = None
     """What the page of `report` shows."""
@@ -86,8 +89,8 @@ class CheckResult:
     """validation, estimated, labelled: value, low, high, rows of each that is known."""
     labels: LabelFindings | None
     """What else the labelled rows say."""
-    drift_since: datetime | None
-    """When a confirmed drift began."""
+    episode: DriftEpisode | None
+    """The drift that goes on."""
     policy: PolicyDecision
     report: str | None
     """Artifact that holds the page, `report.html`."""
@@ -112,7 +115,7 @@ class CheckResult:
             "concept": self.drift.concept,
             "accuracy": dict(self.accuracy),
             "labels": self.labels.as_dict() if self.labels else None,
-            "drift_since": self.drift_since.isoformat() if self.drift_since else None,
+            "episode": self.episode.as_dict() if self.episode else None,
             "decision": self.policy.as_dict(),
             "report": self.report,
             "run": self.run,
@@ -134,7 +137,7 @@ def policy_facts(seen: Seen, computed: Computed) -> PolicyFacts:
         confirmed=confirmed,
         drifted=drifted,
         since_drift=computed.since_drift,
-        validation=computed.validation.value if computed.validation else None,
+        validation=computed.validation,
         estimated=computed.estimated,
         estimated_before=computed.estimated_before,
     )
@@ -159,8 +162,10 @@ def record_check(
         tell(session, model, kind, message, by="monitor", now=now, version=number, check=check_id)
     run = None
     if policy.action is Action.RETRAIN:
-        improve = list(policy.triggers) != ["date"]
-        parameters = {"feedback_until": seen.facts.feedback_until, "requires_improvement": improve}
+        parameters = {
+            "feedback_until": seen.facts.feedback_until,
+            "requires_improvement": policy.requires_improvement,
+        }
         new = NewRun(model, seen.base, cause=policy.summary, strategy="lora", parameters=parameters)
         run = enqueue_run(session, new, by="monitor", now=now).id
     result = result_of(seen, computed, policy, check=check_id, run=run, at=now)
@@ -184,7 +189,7 @@ def result_of(
         reference_rows=computed.reference_rows,
         accuracy={kind: estimate.as_dict() for kind, estimate in known.items() if estimate is not None},
         labels=computed.labels,
-        drift_since=computed.since_drift.at if computed.since_drift else None,
+        episode=computed.episode,
         policy=policy,
         report=computed.report,
         run=run,
@@ -212,7 +217,7 @@ def _as_row(result: CheckResult, seen: Seen) -> Check:
             "concept": result.drift.concept,
             "telling": list(result.telling),
             "labels": result.labels.as_dict() if result.labels else None,
-            "drift_since": result.drift_since.isoformat() if result.drift_since else None,
+            "episode": result.episode.as_dict() if result.episode else None,
             "run": result.run,
         },
         report=result.report,

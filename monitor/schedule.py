@@ -64,6 +64,8 @@ class _Look:
     version: int
     at: datetime
     until_seq: int
+    labels_missing: bool
+    """Whether the labels were not there that the last check waited for: if they come, a further look is worth it."""
 
 
 class Watch:
@@ -145,7 +147,7 @@ class Watch:
         looked_at = checks[-1].at if checks else get_deployment(session, model).updated_at
         until_seq = decided[-1].window_until if decided else 0
         missing = self._labels_missing(session, checks[-1]) if checks else None
-        if look is not None and look.at >= looked_at:  # somebody looked since, and something else was in the way
+        if look is not None and look.at >= looked_at and not look.labels_missing:  # something else was in the way
             missing = None
         return Pulse(
             looked_at=max(looked_at, look.at) if look else looked_at,
@@ -160,21 +162,26 @@ class Watch:
         )
 
     def _labels_missing(self, session: Session, check: Check) -> int | None:
-        """Of those that would have let `check` ask for a run, or tell whether drift costs accuracy."""
+        """Of those that would have let `check` ask for a run, or tell whether drift costs accuracy: of whichever are
+        there first."""
         version = get_version(session, check.model, check.version)
-        wanted = check.decision.get("labels_wanted")
+        wanted, missing = check.decision.get("labels_wanted"), []
         if wanted is not None:
             since, planned = datetime.fromisoformat(wanted["since"]), int(wanted["planned"])
-            return gather_since_drift(session, version, since, planned=planned).missing(planned)
+            missing.append(gather_since_drift(session, version, since, planned=planned).missing)
         if check.decision.get("blockers") == ["labels"]:
-            needed = self._parts.settings.retrain_min_labels
-            closed = closed_at(session, version)
-            return needed - count_labelled(session, check.model, after_seq=closed, at_most=needed)
-        return None
+            needed, closed = self._parts.settings.retrain_min_labels, closed_at(session, version)
+            missing.append(needed - count_labelled(session, check.model, after_seq=closed, at_most=needed))
+        return min(missing, default=None)
 
     def _remember(self, route: Route, *, until_seq: int) -> None:
         assert route.production is not None  # noqa: S101  # only deployed models come here
-        self._looks[route.model] = _Look(route.production, self._parts.clock(), until_seq)
+        with self._parts.database.read() as session:
+            checks = last_checks(session, route.model, version=route.production, limit=1)
+            missing = self._labels_missing(session, checks[-1]) if checks else None
+        self._looks[route.model] = _Look(
+            route.production, self._parts.clock(), until_seq, labels_missing=missing is not None and missing > 0
+        )
 
     def _newest_seq(self, route: Route) -> int:
         with self._parts.database.read() as session:

@@ -72,7 +72,7 @@ def check_view(row: Check) -> dict[str, Any]:
         "window_rows": row.window_rows,
         "reference_rows": row.reference_rows,
         "accuracy": row.accuracy,
-        "drift_since": row.decision.get("drift_since"),
+        "episode": row.decision.get("episode"),
         "concept": row.decision.get("concept"),
         "labels": row.decision.get("labels"),
         "decision": row.decision,

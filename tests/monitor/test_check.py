@@ -105,13 +105,17 @@ def test_a_drift_begins_once_though_the_signal_that_showed_it_first_calms_down(m
         world.answer(300, source)
         world.clock.advance(hours=1)
         found = run_check(world.parts, "tickets")
-        assert found.drift_since == began, found.drift.reason
+        assert found.episode is not None
+        assert found.episode.since == began, found.drift.reason
     assert found.signals["confidence"]["since"] != began.isoformat()
     world.answer(300)
     calm = run_check(world.parts, "tickets")
-    assert (calm.drift.verdict, calm.drift_since) == (Verdict.STABLE, None)
+    assert calm.drift.verdict is Verdict.STABLE
+    assert calm.policy.labels_wanted is None
     world.answer(300, Source(margin=1.5))
-    assert run_check(world.parts, "tickets").drift_since == world.clock(), "another one"
+    again = run_check(world.parts, "tickets").episode
+    assert again is not None
+    assert again.since == began, "one calm check is not the end of it"
 
 
 def test_right_answers_that_changed_are_told_though_the_inputs_are_as_ever(make_world: MakeWorld) -> None:

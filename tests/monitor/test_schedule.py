@@ -91,11 +91,11 @@ def test_the_labels_that_a_run_waited_for_wake_the_monitor(make_world: MakeWorld
     world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
     world.deploy()
     watching = watch(world)
-    world.answer(30, DRIFTED, audit=1.0, labelled=True)
-    world.answer(170, DRIFTED)
+    world.answer(60, DRIFTED, audit=1.0, labelled=True)
+    world.answer(140, DRIFTED)
     (waiting,) = watching.tick()
     assert waiting.policy.blockers == ("labels",)
-    world.answer(69, DRIFTED, labelled=True)
+    world.answer(39, DRIFTED, labelled=True)
     assert watching.tick() == []
     world.answer(1, version=2, labelled=True)
     (woken,) = watching.tick()
@@ -118,17 +118,33 @@ def test_the_labels_that_would_tell_a_loss_wake_the_monitor(make_world: MakeWorl
     assert woken.policy.triggers == ("drift", "accuracy")
 
 
+def test_they_wake_it_also_after_a_look_at_which_they_were_not_there(make_world: MakeWorld) -> None:
+    world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200, check_every_s=3600)
+    world.deploy()
+    watching = watch(world)
+    drawn = world.answer(200, DRIFTED, audit=1.0)
+    watching.tick()
+    world.clock.advance(hours=1)
+    (silent,) = watching.tick()
+    assert silent.check is None
+    world.judge(drawn, correct=True)
+    world.clock.advance(minutes=1)
+    (woken,) = watching.tick()
+    assert woken.policy.blockers == ("no_loss",)
+    assert watching.tick() == []
+
+
 def test_labels_that_came_during_the_cool_down_wake_the_monitor_once(make_world: MakeWorld) -> None:
     world = make_world(retrain_min_labels=100, confirm_checks=1, check_every_predictions=200)
     world.deploy()
     watching = watch(world)
-    world.answer(30, DRIFTED, audit=1.0, labelled=True)
-    world.answer(170, DRIFTED)
+    world.answer(60, DRIFTED, audit=1.0, labelled=True)
+    world.answer(140, DRIFTED)
     watching.tick()
     with world.parts.database.write() as session:
         run = enqueue_run(session, NewRun("tickets", "minilm", "by hand", "lora", {}), by="ann", now=world.clock())
         run.status, run.ended_at = "failed", world.clock()
-    world.answer(60, DRIFTED, labelled=True)
+    world.answer(30, DRIFTED, labelled=True)
     world.answer(10, version=2, labelled=True)
     (woken,) = watching.tick()
     assert (woken.check, woken.policy.blockers) == (None, ("cooldown",))
