@@ -161,15 +161,23 @@ def _weigh(
 
 
 def _agreeing(before: Sequence[PastCheck], drifted: Iterable[str]) -> int:
-    """How many checks right before this one found a signal that all of them, and this one, found."""
+    """How many checks right before this one found a signal that all of them, and this one, found.
+
+    Of a drifting slice the whole window has a part, and may show it in one check and not in the next: both agree.
+    """
     common = set(drifted)
     count = 0
     for check in reversed(before):
-        common &= check.drifted
+        common = {name for name in common if any(_agree(name, other) for other in check.drifted)}
         if not common:
             break
         count += 1
     return count
+
+
+def _agree(name: str, other: str) -> bool:
+    signal = signal_of(name)
+    return name == other or (signal == signal_of(other) and signal in (name, other))
 
 
 def _named(drifted: Sequence[str], evidence: Mapping[str, Evidence]) -> str:

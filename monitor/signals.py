@@ -3,7 +3,7 @@
 | signal          | features of a row                                    | what counts | says something about          |
 | --------------- | ---------------------------------------------------- | ----------- | ----------------------------- |
 | length          | rank, its distance from the middle, both tails       | largest     | the input (covariate shift)   |
-| data_quality    | blank, cut off, unknown tokens, characters a token   | largest     | broken texts, other languages |
+| data_quality    | cut off, unknown tokens, characters a token          | largest     | broken texts, other languages |
 | embedding       | random Fourier features of the sketch                | sum         | the input, as the model sees  |
 | predicted_label | the probability of each label                        | largest     | what is asked for (prior)     |
 | confidence      | rank; entropy of the answer, and its upper tail      | largest     | how sure the model is         |
@@ -111,9 +111,7 @@ def _data_quality(
         columns["cut off texts"] = (lengths >= max_tokens).astype(np.float64)
     if (chars < 0).any():
         return Signal(_side_by_side(columns), tuple(columns), "largest", unknown)
-    blank = chars == 0
-    columns["blank texts"] = blank.astype(np.float64)
-    chars_a_token = np.where(blank, np.median(chars / np.maximum(lengths, 1)), chars / np.maximum(lengths, 1))
+    chars_a_token = chars / np.maximum(lengths, 1)
     columns["characters a token"] = _rank(chars_a_token)
     columns["texts of the fewest characters a token"] = _rank(-chars_a_token) ** _FEWEST_CHARS
     return Signal(_side_by_side(columns), tuple(columns), "largest", chars_a_token)

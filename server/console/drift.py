@@ -45,7 +45,7 @@ KINDS = {
     "prior": "other things are asked for: some answers are given more often than before, others less",
     "confidence": "the model is less, or more, sure of its answers than it was",
     "unseen": "texts come in that the model was not made for; it answers them all the same",
-    "data_quality": "texts come in empty, cut off, garbled or in another language: look at what sends them",
+    "data_quality": "texts come in cut off, garbled or in another language: look at what sends them",
     "concept": "the right answers have changed, which only labels can show: the same texts now mean something else",
 }
 

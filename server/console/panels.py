@@ -10,7 +10,7 @@ from store.records import Check
 
 SIGNALS = {
     "length": "tokens a text",
-    "data_quality": "blank, cut off, garbled, another language",
+    "data_quality": "cut off, garbled, another language",
     "embedding": "what the texts are about, as the model sees it",
     "predicted_label": "how often each label is answered",
     "confidence": "how sure the model is",

@@ -63,6 +63,19 @@ def test_two_checks_that_found_different_signals_do_not_agree() -> None:
     assert judged({"length": 1e-9}, saw(Verdict.SUSPECTED, "confidence")).verdict is Verdict.SUSPECTED
 
 
+def test_a_slice_and_the_whole_window_agree_and_two_slices_do_not() -> None:
+    assert judged({"length": 1e-9}, saw(Verdict.SUSPECTED, "region=eu: length")).verdict is Verdict.DRIFT
+    of_slice = {"region=eu": {"length": 1e-9}}
+
+    def after(name: str) -> Verdict:
+        return decide_drift(CALM, 500, [saw(Verdict.SUSPECTED, name)], RULES, slices=of_slice).verdict
+
+    assert after("length") is Verdict.DRIFT
+    assert after("region=eu: length") is Verdict.DRIFT
+    assert after("region=us: length") is Verdict.SUSPECTED
+    assert after("embedding") is Verdict.SUSPECTED
+
+
 def test_a_calm_check_between_two_odd_ones_breaks_the_row() -> None:
     past = [saw(Verdict.SUSPECTED, "length"), saw(Verdict.STABLE)]
     assert judged({"length": 1e-9}, *past).verdict is Verdict.SUSPECTED
