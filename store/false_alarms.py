@@ -14,11 +14,12 @@ def expected_days_between_findings(
 ) -> float:
     """Mean days between two checks that find something while nothing drifts, at least.
 
-    A check finds something by chance with a probability of at most `false_alarm_rate`, whatever the others found, as
-    windows share no row: so it is one in 1 / false_alarm_rate checks. They come every `check_every_s` seconds, or at
-    the pace of `checked_at` (oldest first) where much traffic makes them come faster.
-    It is a mean over references: one reference has its own luck, which is in every check against it. For the same
-    reason no such figure is given for `confirm_checks` findings in a row, which are rarer still.
+    A check finds something by chance with a probability of at most `false_alarm_rate`: so it is one in
+    1 / false_alarm_rate checks. They come every `check_every_s` seconds, or at the pace of `checked_at` (oldest first)
+    where much traffic makes them come faster.
+    It is a mean over references: one reference has its own luck, which is in every check against it, so findings
+    come in clusters. For the same reason no such figure is given for `confirm_checks` findings in a row: they are
+    rarer, by less than if checks were independent.
     """
     newest = checked_at[-PACE_CHECKS:]
     between = timedelta(seconds=check_every_s)

@@ -35,7 +35,9 @@ def test_few_checks_and_slow_ones_leave_it_at_the_schedule(checked_at):
     assert expected_days_between_findings(0.01, HOUR_S, checked_at) == pytest.approx(100 / 24)
 
 
-def test_checks_that_find_something_by_chance_lie_as_far_apart_as_is_told():
+def test_independent_findings_at_the_stated_rate_lie_as_far_apart_as_is_told():
+    """The arithmetic and its unit, by coin flips. Real checks share a reference: their findings come in clusters, and
+    that the rate itself holds is shown with the check, in tests/monitor/test_decision.py."""
     rate, checks = 0.01, 400_000
     found = np.flatnonzero(np.random.default_rng(7).random(checks) < rate)
     gaps = np.diff(found)
