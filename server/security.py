@@ -84,6 +84,16 @@ def allow(request: Request, scope: str | None) -> None:
         keys.check(key_of(request), scope)
 
 
+def has_scope(request: Request, scope: str) -> bool:
+    """For what a page shows to some keys only: whether a key of `scope` is there, or none is needed at all."""
+    keys: KeyRing = request.app.state.parts.keys
+    try:
+        keys.check(key_of(request), scope)
+    except (Unauthorized, Forbidden):
+        return False
+    return True
+
+
 def needs(scope: str | None) -> Dependency:
     """A route dependency: `dependencies=[needs("admin")]`."""
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from server.console.panels import SIGNALS, accuracy_panels, is_of_slice, signal_panels, strongest_first
+from server.console.panels import (
+    SIGNALS,
+    accuracy_panels,
+    is_of_slice,
+    signal_in_words,
+    signal_panels,
+    strongest_first,
+)
 from store.checks import get_check, last_checks, why_no_report
 from store.clock import span_in_words
 from store.errors import NotFound
@@ -50,8 +57,11 @@ KINDS = {
 }
 
 
-def drift_page(session: Session, model: str, asked: str | None, settings: Settings, now: datetime) -> dict[str, Any]:
+def drift_page(
+    session: Session, model: str, asked: str | None, settings: Settings, now: datetime, *, texts: bool
+) -> dict[str, Any]:
     """What the template needs. asked: id of the check to speak of, instead of the newest with enough data.
+    texts: whether the reader may see what callers sent.
 
     Raises NotFound: no such model, or no such check of it.
     """
@@ -64,17 +74,17 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         "production": production,
         "check": None,
         "promise": _promise(checks, settings),
-        "checks": [check_view(check) for check in reversed(checks)],
+        "checks": [check_view(check) | {"found": _found(check)} for check in reversed(checks)],
         "unjudged": check_view(newest[-1]) if newest and newest[-1].verdict == "not_enough_data" else None,
         "verdicts": VERDICTS,
     }
     if shown is None:
         return page | {"missing": _missing(session, model, production, settings)}
     is_newest = not checks or shown.id == checks[-1].id
-    decided = newest[-1] if is_newest else shown  # labels may be judged, and a run be asked for, without new traffic
+    decided = _decided_last(session, shown) if is_newest else shown
     return page | {
         "check": check_view(shown),
-        "reason": shown.decision.get("drift") or shown.decision.get("summary", ""),
+        "reason": _reason(shown),
         "ago": span_in_words(now - shown.at),
         "kinds": {kind: KINDS.get(kind, "") for kind in shown.kinds},
         **_signals(shown),
@@ -83,8 +93,8 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
         "since": _since(shown),
         "decided_at": decided.at.isoformat(),
         "policy": _policy(decided.decision),
-        "labels": _labels_wanted(session, decided, live=is_newest),
-        "inputs": _inputs(session, shown),
+        "labels": _labels_wanted(session, decided, live=is_newest) if shown.version == production else None,
+        "inputs": _inputs(session, shown) if texts else None,
         "is_newest": is_newest,
         "late": is_newest and now - shown.at > _LATE * timedelta(seconds=settings.check_every_s),
         "no_report": why_no_report(shown) if shown.report is None else None,
@@ -93,12 +103,35 @@ def drift_page(session: Session, model: str, asked: str | None, settings: Settin
     }
 
 
+def _decided_last(session: Session, check: Check) -> Check:
+    """The newest check of the same version: labels may be judged, and a run be asked for, without new traffic."""
+    return last_checks(session, check.model, version=check.version, limit=1)[-1]
+
+
+def _reason(check: Check) -> str:
+    """As a sentence begins; the name of a slice stays as its caller wrote it."""
+    reason: str = check.decision.get("drift") or check.decision.get("summary", "")
+    if any(is_of_slice(found) and reason.startswith(name) for name, found in check.signals.items()):
+        return reason
+    return reason[:1].upper() + reason[1:]
+
+
+def _found(check: Check) -> list[str]:
+    return [signal_in_words(name, found) for name, found in check.signals.items() if found["drifted"]]
+
+
 def _signals(check: Check) -> dict[str, Any]:
-    """Those of the whole window, and the strongest of slices."""
-    ordered = strongest_first(check.signals)
-    whole = {name: found for name, found in ordered.items() if not is_of_slice(name)}
-    of_slices = [pair for pair in ordered.items() if is_of_slice(pair[0])]
-    return {"whole": whole, "slices": dict(of_slices[:_SHOWN_OF_SLICES]), "slice_signals": len(of_slices)}
+    """Those of the whole window, and the strongest of slices, by their names in words."""
+    ordered = [
+        (signal_in_words(name, found), found, is_of_slice(found))
+        for name, found in strongest_first(check.signals).items()
+    ]
+    of_slices = [(name, found) for name, found, of_slice in ordered if of_slice]
+    return {
+        "whole": {name: found for name, found, of_slice in ordered if not of_slice},
+        "slices": dict(of_slices[:_SHOWN_OF_SLICES]),
+        "slice_signals": len(of_slices),
+    }
 
 
 def _least_recalled(said: Mapping[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:

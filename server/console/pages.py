@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from server.console.drift import drift_page
 from server.parts import parts_of
-from server.security import needs
+from server.security import has_scope, needs
 from store import views
 from store.artifacts import MANIFEST
 from store.checks import get_check, last_checks, why_no_report
@@ -65,10 +65,13 @@ def model_story(model: str, request: Request) -> Response:
 
 @router.get("/models/{model}/drift")
 def model_drift(model: str, request: Request, check: str | None = None) -> Response:
-    """What the newest check with enough data says, or the one that is asked for, and how it came to that."""
-    parts = parts_of(request)
+    """What the newest check with enough data says, or the one that is asked for, and how it came to that.
+
+    Callers' texts are for those who may read them anyway, at `/v1/review/next`.
+    """
+    parts, texts = parts_of(request), has_scope(request, "review")
     with parts.database.read() as session:
-        return _page("drift.html", **drift_page(session, model, check, parts.settings, parts.clock()))
+        return _page("drift.html", **drift_page(session, model, check, parts.settings, parts.clock(), texts=texts))
 
 
 @router.get("/drift/{check}")

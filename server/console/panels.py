@@ -37,9 +37,14 @@ class Panel:
     chart: Chart
 
 
-def is_of_slice(name: str) -> bool:
-    """Whether a signal is one of a slice, `region=eu: embedding`."""
-    return ": " in name
+def is_of_slice(found: Mapping[str, Any]) -> bool:
+    """Whether a signal is one of a slice, by what its check keeps of it: only a slice has a reference of its own."""
+    return "reference_rows" in found
+
+
+def signal_in_words(name: str, found: Mapping[str, Any]) -> str:
+    """`predicted label`; one of a slice, `region=eu_west: length`, as it is: its caller wrote the tag so."""
+    return name if is_of_slice(found) else name.replace("_", " ")
 
 
 def strongest_first(signals: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def strongest_first(signals: Mapping[str, Any]) -> dict[str, Any]:
 
 def signal_panels(checks: Sequence[Check], *, chosen: str) -> list[Panel]:
     """One for each signal of the whole window in the newest of `checks` (oldest first), all on one scale."""
-    whole = [name for name in strongest_first(checks[-1].signals) if not is_of_slice(name)]
+    whole = [name for name, found in strongest_first(checks[-1].signals).items() if not is_of_slice(found)]
     readings = {name: _scores(checks, name, chosen) for name in whole}
     axis = score_axis(
         [score for series in readings.values() for one in series for score in (one.value, one.limit or 0)]

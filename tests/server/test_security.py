@@ -2,10 +2,13 @@ import base64
 
 import pytest
 
+from store.checks import add_check
 from store.clock import utc_now
 from store.keys import create_key, revoke_key
+from store.predictions import add_predictions
 from tests.server.conftest import Server, Start
 from tests.server.problems import problem
+from tests.store.rows import check, prediction, prediction_id
 from tests.waiting import until
 
 NO_ID = "tickets:1:" + "0" * 32
@@ -24,6 +27,7 @@ ROUTES = {
         ("GET", "/v2/models/tickets/ready"),
         ("GET", "/"),
         ("GET", "/models/tickets"),
+        ("GET", "/models/tickets/drift"),
         ("GET", "/drift/x"),
     ],
 }
@@ -74,6 +78,18 @@ def test_a_route_wants_a_key_of_its_scope(server, secrets, scope, method, path):
         allowed = scope in (None, owned) or owned == "admin"
         assert (ask(bearer(secret)).status_code not in (401, 403)) == allowed, owned
         assert allowed or ask(bearer(secret)).status_code == 403
+
+
+def test_what_callers_sent_is_on_the_drift_page_for_those_who_may_review_it(server, secrets):
+    text = "the parcel of Mrs Quibbo was opened"
+    with server.database.write() as session:
+        add_predictions(session, [prediction(7, input=text)])
+        add_check(session, check(verdict="drift", decision={"action": "none", "telling": [prediction_id(7)]}))
+    for owned, secret in secrets.items():
+        page = server.get("/models/tickets/drift", headers=bearer(secret)).text
+        assert "Where it shows most" in page
+        assert (text in page) == (owned in ("review", "admin")), owned
+        assert ("takes a key with the scope <code>review</code>" in page) == (text not in page), owned
 
 
 def test_a_refusal_is_a_problem_that_tells_what_to_do(server, secrets):

@@ -164,6 +164,18 @@ def test_slices_are_in_the_table_and_not_among_the_charts(start: Start):
     charts = [str(attributes) for attributes in page.of("svg")]
     assert any("length in one check" in one for one in charts)
     assert not any("region" in one for one in charts)
+    assert "only where the whole window does not differ" in page.text
+
+
+def test_a_slice_is_known_by_what_is_kept_of_it_and_its_tag_stays_as_it_was_written(start: Start):
+    server = start()
+    name, of_slice = "my_shop=eu: embedding", FOUND | {"window_rows": 120, "reference_rows": 480}
+    said = {"drift": f"{name} (p = 0.0004) differs from the reference in 2 checks in a row"}
+    add(server.database, drifted(signals={"out_of_scope": FOUND, "a: b": CALM, name: of_slice}, decision=said))
+    page = read(server)
+    assert f" {name} (p = 0.0004) differs from the reference" in page.text
+    assert f"drift out of scope, {name} 1 500 rows" in page.text, "in the list of checks"
+    assert len([svg for svg in page.of("svg") if svg.get("aria-label", "").startswith("a: b in one check")]) == 1
 
 
 def wanting(*, planned: int, waiting: int = 0, labelled: int = 0) -> dict:
@@ -197,6 +209,17 @@ def test_an_older_check_keeps_the_labels_of_its_time(start: Start):
     page = read(server, f"/models/tickets/drift?check={older.id}")
     assert "4 of 10 labels are there, 6 are missing; the rows for them wait." in page.text
     assert "This is an older check" in page.text
+
+
+def test_labels_are_asked_for_of_the_version_in_production_only(start: Start):
+    server = start()
+    add(server.database, drifted(decision=wanting(planned=10, waiting=4)))
+    assert "Please label" in read(server).text
+    server.promote(2)
+    page = read(server)
+    assert "Version 1 (in production: 2)" in page.text
+    assert "Please label" not in page.text
+    assert "Stands in the way whether it costs accuracy is not known" in page.text
 
 
 def test_when_all_labels_are_there_nobody_is_asked_for_more(start: Start):
@@ -299,7 +322,8 @@ def test_how_often_it_is_a_false_alarm_is_told_at_the_schedule_in_force(start: S
     add(server.database, calm())
     said = read(server).text
     assert "in at most 2 % of cases. With a check every 2 hours that is one such finding in about 4.2 days" in said
-    assert "only when 3 checks in a row find the same signal" in said
+    assert "only when 3 checks in a row find the same signal. By chance that is rarer, but" in said
+    assert "A larger reference helps" in said
 
 
 def test_where_checks_come_faster_than_the_schedule_their_pace_is_told(start: Start):
@@ -360,6 +384,21 @@ def test_a_decision_that_came_without_new_traffic_is_the_one_that_is_told(start:
     assert "What was decided 2026-11-22 13:00 UTC" in page.text
     assert "Stands in the way it is no loss" in page.text
     assert "Please label" not in page.text
+
+
+def test_what_was_decided_of_another_version_is_not_told_as_if_it_were_of_this_one(start: Start):
+    server = start()
+    judged = {"action": "none", "triggers": ["drift"], "blockers": ["no_loss"], "reasons": ["drift", "it is no loss"]}
+    same = check(at=NOON + timedelta(hours=1), verdict="not_enough_data", signals={}, decision=judged)
+    ran = {"action": "retrain", "run": "01a2", "triggers": ["date"], "blockers": [], "reasons": ["the version is old"]}
+    other = check(version=2, at=NOON + timedelta(hours=2), verdict="not_enough_data", signals={}, decision=ran)
+    add(server.database, drifted(), same, other)
+    page = read(server)
+    assert "Drift confirmed" in page.text
+    assert "A newer check of version 2, of 2026-11-22 14:00 UTC, had not enough data" in page.text
+    assert "What was decided 2026-11-22 13:00 UTC" in page.text
+    assert "Stands in the way it is no loss" in page.text
+    assert "the version is old" not in page.text
 
 
 def test_no_check_for_long_is_worth_a_word(start: Start):
