@@ -123,11 +123,12 @@ def with_concept(decision: DriftDecision, calibration: Calibration | None, rules
 
     It names a loss, and leaves the verdict, which is about inputs, as it is: the policy acts on accuracy by itself.
     """
-    if calibration is None or calibration.p_value > CONCEPT_LINE * rules.false_alarm_rate:
-        return decision
+    p_value = calibration.p_value if calibration is not None else None
+    if calibration is None or p_value is None or not p_value <= CONCEPT_LINE * rules.false_alarm_rate:
+        return decision  # also where the p-value is no number
     told = (
         f"of {calibration.rows} labelled answers {calibration.right:.1%} are right, of which the model was "
-        f"{calibration.confident:.1%} sure (p = {calibration.p_value:.1g}): what is right has changed"
+        f"{calibration.confident:.1%} sure (p = {p_value:.1g}): what is right has changed"
     )
     return replace(decision, kinds=(*decision.kinds, CONCEPT), concept=told)
 
