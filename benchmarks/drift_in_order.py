@@ -6,14 +6,16 @@ that came later is played to the check, window after window.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.frame import begin, options, tell
 from benchmarks.public_data import Featured, Served, answered_by, featured, reference_of, unique_rows
+from cli.backtest_picture import backtest_picture
 from monitor.backtest import Judged, judge_windows, summarise, window_of, windows_in_order
-from monitor.decision import DriftRules, Verdict
+from monitor.decision import DriftDecision, DriftRules, Verdict
 from retrain.calibrate import fit_temperature
 from store.reference import Reference
 
@@ -33,14 +35,19 @@ STREAMS = {
 
 
 def main() -> None:
-    asked = options("drift_in_order", __doc__)
-    asked.add_argument("--sets", default=",".join(STREAMS), help="with commas (default: %(default)s)")
-    for name in begin(asked).sets.split(","):
+    parser = options("drift_in_order", __doc__)
+    parser.add_argument("--sets", default=",".join(STREAMS), help="with commas (default: %(default)s)")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write what was said of each set as NAME.svg")
+    asked = begin(parser)
+    for name in asked.sets.split(","):
         tell(f"{name}, in order of time")
-        _play(featured(name), STREAMS[name])
+        decisions = _play(featured(name), STREAMS[name])
+        if asked.pictures is not None:
+            picture = backtest_picture(decisions, title=f"{name}, {len(decisions)} windows in order of time")
+            (asked.pictures / f"{name}.svg").write_text(picture)
 
 
-def _play(data: Featured, stream: Stream) -> None:
+def _play(data: Featured, stream: Stream) -> list[DriftDecision]:
     early = unique_rows(data)[: stream.first_rows]
     held = answered_by(data, np.random.default_rng(0).permutation(early)[: stream.train_rows])
     known = stream.first_rows - stream.train_rows
@@ -58,6 +65,7 @@ def _play(data: Featured, stream: Stream) -> None:
         f"{found.alarms} of {found.windows} windows of {found.window_rows:,} differ: {found.rate:.1%} "
         f"[{low:.1%} to {high:.1%}], {found.confirmed} confirmed"
     )
+    return [window.decision for window in judged]
 
 
 def _calibrated(reference: Reference) -> Reference:

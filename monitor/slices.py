@@ -34,8 +34,9 @@ BASELINE_ROWS = 2_000
 NEARLY_ALL = 0.95
 """A slice with this share of the window is the window."""
 _KEPT_BASELINES = 16
-_SHORT_LOOK, _CALM = 999, 0.05
-"""Deals of the look at all slices, and the p-value above which nothing shows."""
+_SHORT_LOOK, _CALM = 499, 0.05
+"""Deals of the look at all slices, too few for an alarm where there are several, and the p-value above which nothing
+shows."""
 _DEALS_BEYOND = 20
 """Deals that are more extreme than the one that came, at an alarm that is just one."""
 _MOST_DEALS = 50_000
