@@ -1,6 +1,7 @@
 """`driftgate serve`, `monitor` and `worker`: the three processes, each until it is stopped."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,11 +113,30 @@ def worker(ctx: typer.Context, once: Once = False) -> None:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, instead of ending the process in the middle of something."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    """An event that SIGTERM and SIGINT set, instead of ending the process in the middle of something.
+
+    A thread sets it. A handler runs in the main thread, which may be just about to wait for the event and hold its
+    lock: setting it there would wait for that lock for ever.
+    """
+    stop, numbers = threading.Event(), (signal.SIGTERM, signal.SIGINT)
+    arrivals, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+
+    def forward() -> None:
+        while arrived := arrivals.recv(1):
+            if arrived[0] in numbers:
+                stop.set()
+
+    forwarder = threading.Thread(target=forward, name="signals", daemon=True)
+    forwarder.start()
+    fd_before = signal.set_wakeup_fd(wakeup.fileno())
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(fd_before)
+        wakeup.close()
+        forwarder.join()
+        arrivals.close()

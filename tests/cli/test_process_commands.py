@@ -65,6 +65,21 @@ def test_the_monitor_ends_cleanly_when_asked_to(start, number):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_arrives_while_the_event_is_locked_still_stops(number):
+    """As it is for a moment whenever somebody begins to wait for it; in a process of its own, which may hang."""
+    program = (
+        "import signal\n"
+        "from cli.process_commands import stopping\n"
+        "with stopping() as stop:\n"
+        "    with stop._cond:\n"
+        f"        signal.raise_signal({int(number)})\n"
+        "    assert stop.wait(30)\n"
+        f"assert signal.getsignal({int(number)}) in (signal.SIG_DFL, signal.default_int_handler)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 def test_the_monitor_checks_once_and_prints_what_came_of_it(ask):
     assert ask("monitor", "--once") == {"checks": []}
 
