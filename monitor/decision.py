@@ -16,13 +16,14 @@ from types import MappingProxyType
 
 from monitor.labelled import CONCEPT_LINE, Calibration
 
+UNSEEN = "unseen"
 KINDS = {
     "length": "covariate",
     "data_quality": "data_quality",
     "embedding": "covariate",
     "predicted_label": "prior",
     "confidence": "confidence",
-    "out_of_scope": "unseen",
+    "out_of_scope": UNSEEN,
 }
 """What kind of drift a signal speaks of: P(x), texts that came in broken or in another language, P(y) as predicted, the
 model's own doubt, or what it never learned."""
@@ -122,7 +123,10 @@ def with_concept(decision: DriftDecision, calibration: Calibration | None, rules
     """Add what labels show and inputs cannot: answers that are right less often than the model is sure of them.
 
     It names a loss, and leaves the verdict, which is about inputs, as it is: the policy acts on accuracy by itself.
+    While texts come in that the model was not made for, its confidence in them is worth little, and nothing is named.
     """
+    if UNSEEN in decision.kinds:
+        return decision
     p_value = calibration.p_value if calibration is not None else None
     if calibration is None or p_value is None or not p_value <= CONCEPT_LINE * rules.false_alarm_rate:
         return decision  # also where the p-value is no number

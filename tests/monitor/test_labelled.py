@@ -99,7 +99,10 @@ def test_a_reference_of_few_rows_says_nothing_of_the_confidence() -> None:
         calm = not_enough_data("")
         assert with_concept(calm, said.calibration, DriftRules()) == calm
         assert with_concept(calm, replace(said.calibration, p_value=nan), DriftRules()) == calm
-        assert with_concept(calm, replace(said.calibration, p_value=1e-9), DriftRules()).kinds == ("concept",)
+        certain = replace(said.calibration, p_value=1e-9)
+        assert with_concept(calm, certain, DriftRules()).kinds == ("concept",)
+        strange = replace(calm, kinds=("covariate", "unseen"))
+        assert with_concept(strange, certain, DriftRules()) == strange, "confidence in strange texts is worth little"
 
 
 def test_right_answers_that_changed_show_in_the_labels() -> None:
