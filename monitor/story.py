@@ -30,7 +30,7 @@ def concept_line(before: Sequence[str], decision: DriftDecision) -> tuple[str, s
     if decision.concept is not None and CONCEPT not in before:
         return "concept_drift", decision.concept
     if decision.concept is None and CONCEPT in before:
-        return "concept_drift_over", "labels and confidence agree again"
+        return "concept_drift_over", "labels do not show it any more"
     return None
 
 

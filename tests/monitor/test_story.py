@@ -2,7 +2,7 @@ import pytest
 
 from monitor.decision import DriftDecision, Verdict
 from monitor.policy import Action, PolicyDecision
-from monitor.story import drift_line, policy_lines
+from monitor.story import concept_line, drift_line, policy_lines
 
 WAITING = PolicyDecision(
     Action.NONE, False, ("drift",), ("labels",), ("drift confirmed", "only 132 of 500"), "not retrained: ... 132 of 500"
@@ -40,6 +40,17 @@ def test_waiting_for_labels_is_told_once() -> None:
 def test_another_reason_to_wait_is_told() -> None:
     cooling = PolicyDecision(Action.NONE, False, ("drift",), ("cooldown",), ("a", "b"), "not retrained: cool-down")
     assert policy_lines(WAITING.as_dict(), cooling) == [("retrain_withheld", "not retrained: cool-down")]
+
+
+def test_concept_drift_is_told_when_it_begins_and_when_it_ends() -> None:
+    calm = DriftDecision(Verdict.STABLE, (), {}, "calm")
+    found = DriftDecision(Verdict.STABLE, ("concept",), {}, "calm", concept="so few are right")
+    assert concept_line((), found) == ("concept_drift", "so few are right")
+    assert concept_line(("concept",), found) is None
+    over = concept_line(("concept",), calm)
+    assert over is not None
+    assert over[0] == "concept_drift_over"
+    assert concept_line((), calm) is None
 
 
 def test_an_alert_is_told_when_it_begins_and_when_it_ends() -> None:
