@@ -225,14 +225,6 @@ def audit_rows_since(session: Session, model: str, version: int, *, since: datet
     ]
 
 
-def audit_verdicts_since(
-    session: Session, model: str, version: int, *, since: datetime, rows: int
-) -> tuple[list[AuditVerdict], int]:
-    """The verdicts among `audit_rows_since`, and how many of these rows wait for one."""
-    found = audit_rows_since(session, model, version, since=since, rows=rows)
-    return [row.verdict for row in found if row.verdict is not None], sum(row.waits for row in found)
-
-
 def is_review_of(prediction_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether a row of feedback is what the measurement goes by: the newest verdict on the prediction that was given
     whatever the answer was. There is one at most."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from store.checks import last_checks
 from store.feedback import ROWS_A_LABEL, DrawnRow, audit_rows_since, is_review_of
 from store.predictions import get_predictions
-from store.records import AuditSample, Feedback, Prediction
+from store.records import AuditSample, Check, Feedback, Prediction
 
 REVIEWED_ROWS = 1_000
 """Newest rows of the audit sample among which those are looked for that wait for a label: all of them would be counted
@@ -70,11 +70,16 @@ def next_to_review(session: Session, model: str, production: int | None, *, rows
 def _asked_for(session: Session, model: str, version: int) -> tuple[WantedLabels | None, list[DrawnRow]]:
     """What the newest check of a version asks for, and the rows that it will look at."""
     newest = last_checks(session, model, version=version, limit=1)
-    asked = newest[-1].decision.get("labels_wanted") if newest else None
+    return labels_by_now(session, newest[-1]) if newest else (None, [])
+
+
+def labels_by_now(session: Session, check: Check) -> tuple[WantedLabels | None, list[DrawnRow]]:
+    """The labels that a check asked for, None if it asked for none, and the rows that are looked at for them."""
+    asked = check.decision.get("labels_wanted")
     if asked is None:
         return None, []
     since, planned = datetime.fromisoformat(asked["since"]), int(asked["planned"])
-    drawn = audit_rows_since(session, model, version, since=since, rows=ROWS_A_LABEL * planned)
+    drawn = audit_rows_since(session, check.model, check.version, since=since, rows=ROWS_A_LABEL * planned)
     labelled, waiting = sum(row.verdict is not None for row in drawn), sum(row.waits for row in drawn)
     return WantedLabels(planned, labelled, waiting, since), drawn
 

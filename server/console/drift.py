@@ -22,9 +22,9 @@ from store.checks import get_check, last_checks, why_no_report
 from store.clock import span_in_words
 from store.errors import NotFound
 from store.false_alarms import expected_days_between_findings
-from store.feedback import ROWS_A_LABEL, audit_verdicts_since
 from store.predictions import count_sampled, get_predictions
 from store.records import Check
+from store.review import labels_by_now
 from store.settings import Settings
 from store.versions import get_deployment, get_version
 from store.views import check_view
@@ -198,9 +198,10 @@ def _labels_wanted(session: Session, check: Check, *, live: bool) -> dict[str, A
     wanted: dict[str, Any] | None = check.decision.get("labels_wanted")
     if wanted is None or not live:
         return wanted
-    since, rows = datetime.fromisoformat(wanted["since"]), ROWS_A_LABEL * wanted["planned"]
-    verdicts, waiting = audit_verdicts_since(session, check.model, check.version, since=since, rows=rows)
-    return wanted | {"labelled": min(len(verdicts), wanted["planned"]), "waiting": waiting}
+    now, _ = labels_by_now(session, check)
+    if now is None:
+        return None
+    return now.as_dict() | {"labelled": min(now.labelled, now.planned)}
 
 
 def _inputs(session: Session, check: Check) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import store.review
 from store.checks import add_check, last_checks
 from store.database import Database
-from store.feedback import audit_verdicts, audit_verdicts_since, count_labelled, last_feedback_seq
+from store.feedback import audit_rows_since, audit_verdicts, count_labelled, last_feedback_seq
 from store.predictions import add_predictions, count_sampled, first_sampled, newest_window
 from store.records import Check, Feedback
 from store.review import count_unlabelled_audit, next_to_review
@@ -27,7 +27,6 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "the window of the version that got the traffic": lambda s: newest_window(s, "tickets", 2, rows=40),
     "what a version answered first": lambda s: first_sampled(s, "tickets", 1, rows=40),
     "what another version answered first": lambda s: first_sampled(s, "tickets", 2, rows=40),
-    "reviews since a drift": lambda s: audit_verdicts_since(s, "tickets", 2, since=NOW + timedelta(60), rows=20),
     "the window of a version that never answered": lambda s: newest_window(s, "tickets", 3, rows=40),
     "how much is new of it": lambda s: count_sampled(s, "tickets", 2, at_most=40),
     "how much is new of what was rolled back to": lambda s: count_sampled(
@@ -46,8 +45,8 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "what is to be reviewed next": lambda s: next_to_review(s, "tickets", 2, rows=20),
     "what a drift asks of a version that was rolled back to": lambda s: next_to_review(s, "tickets", 1, rows=20),
     "what is to be reviewed of a model that nobody asks any more": lambda s: next_to_review(s, "forgotten", 1, rows=20),
-    "the first rows of a version since a drift": lambda s: audit_verdicts_since(s, "tickets", 2, since=NOW, rows=20),
-    "the first rows of a version that answers few": lambda s: audit_verdicts_since(
+    "the first rows of a version since a drift": lambda s: audit_rows_since(s, "tickets", 2, since=NOW, rows=20),
+    "the first rows of a version that answers few": lambda s: audit_rows_since(
         s, "tickets", 1, since=NOW + timedelta(seconds=OLD_ROWS // 2), rows=40
     ),
     "the last checks": lambda s: last_checks(s, "tickets", version=2, limit=2, decided=True),

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 import store.review
 from store.checks import add_check
-from store.feedback import add_feedback, audit_verdicts, audit_verdicts_since, count_labelled, labelled_rows
+from store.feedback import add_feedback, audit_rows_since, audit_verdicts, count_labelled, labelled_rows
 from store.predictions import NewPrediction, add_predictions
 from store.records import Prediction
 from store.review import ReviewList, count_unlabelled_audit, is_drawn, next_to_review, skip_review
@@ -127,8 +127,8 @@ def test_handed_out_first_are_exactly_the_rows_that_the_measurement_waits_for(da
 
     def measured():
         with database.read() as session:
-            said, waits = audit_verdicts_since(session, "tickets", 1, since=start, rows=2 * planned)
-        return len(said), waits
+            drawn = audit_rows_since(session, "tickets", 1, since=start, rows=2 * planned)
+        return sum(row.verdict is not None for row in drawn), sum(row.waits for row in drawn)
 
     found, (labelled, waits) = listed(database), measured()
     assert found.wanted is not None
@@ -159,7 +159,8 @@ def test_a_skipped_row_is_not_offered_or_awaited_and_says_nothing(database):
     assert skip(database, rows[0], reason="two matters in one") == (("ann", "two matters in one", NOW), True)
     assert (ids(listed(database)), waiting(database)) == ([rows[1]], 1)
     with database.read() as session:
-        assert audit_verdicts_since(session, "tickets", 1, since=NOW, rows=2) == ([], 1)
+        since = audit_rows_since(session, "tickets", 1, since=NOW, rows=2)
+        assert [(row.verdict, row.waits) for row in since] == [(None, False), (None, True)]
         assert audit_verdicts(session, "tickets", 1, rows=9) == []
         assert labelled_rows(session, "tickets") == []
 
@@ -188,10 +189,10 @@ def test_a_verdict_wins_over_a_skip(database, said, skipped_first):
         skip(database, row)
     with database.read() as session:
         (judged,) = audit_verdicts(session, "tickets", 1, rows=9)
-        since = audit_verdicts_since(session, "tickets", 1, since=NOW, rows=9)
+        since = audit_rows_since(session, "tickets", 1, since=NOW, rows=9)
         taught = count_labelled(session, "tickets", after_seq=0, at_most=9, audit=True)
     assert (judged.right, taught) == (False, 1 if "label" in said else 0)
-    assert since == ([replace(judged, probabilities=b"")], 0)
+    assert [(row.verdict, row.waits) for row in since] == [(replace(judged, probabilities=b""), False)]
     assert (ids(listed(database)), waiting(database)) == ([], 0)
 
 
