@@ -8,7 +8,7 @@ LoRA matrices that change nothing.
 import gzip
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,6 @@ from benchmarks.stage import MODEL, Server, Store, build_base, free_port, home_l
 from engine.adapter import read_adapter
 from engine.base import BaseSpec
 from engine.engine import Engine
-from engine.packing import plan_offline
 from engine.precision import Precision, PrecisionCheck, checks_to_json, choose_precision, judge
 from engine.runtime import installed_build
 from engine.speed import measure_speeds, offered_precisions
@@ -151,7 +150,7 @@ def _prepare(store: Store, spec: BaseSpec, data: Data, scratch: Path, *, fragile
     with store.database.write() as session:
         session.get_one(Base, spec.name).speeds = dict(speeds)
     labels = tuple(sorted({row.label for row in data.train}))
-    features = pooled(engine, [row.text for row in data.train])
+    features = engine.embed([row.text for row in data.train])
     targets = np.array([labels.index(row.label) for row in data.train])
     sound = scratch / SOUND
     write_adapter(sound, spec, labels, seed=1, head=train_head(features, targets, len(labels)))
@@ -176,7 +175,7 @@ def _prepare(store: Store, spec: BaseSpec, data: Data, scratch: Path, *, fragile
         )
     if fragile and "int8" in speeds:
         some = [row.text for row in data.train[:_PROBES]]
-        head = fragile_head(features[:_PROBES], pooled(engine, some, precision="int8"))
+        head = fragile_head(features[:_PROBES], engine.embed(some, precision="int8"))
         _check_fragile(bundle, spec, head, data, scratch / FRAGILE)
     choice = choose_precision("auto", speeds=speeds, checks=checks, max_loss=MAX_LOSS)
     return Checked(checks, speeds, choice.precision)
@@ -236,15 +235,6 @@ def fragile_head(exact: NDArray[np.float32], rounded: NDArray[np.float32]) -> He
     weight = np.stack([-direction, direction]) / values.std()
     middle = float(np.median(values) / values.std())
     return weight.astype(np.float32), np.array([middle, -middle], np.float32)
-
-
-def pooled(engine: Engine, texts: Sequence[str], *, precision: Precision = "fp32") -> NDArray[np.float32]:
-    """[texts, hidden], by the base alone: slot 0 of a new bank is an adapter that changes nothing."""
-    rows = engine.modality.encode(texts, truncate=True)
-    found = np.zeros((len(rows), engine.spec.hidden), np.float32)
-    for batch in plan_offline([row.length_tokens for row in rows], budget_tokens=512):
-        found[batch] = engine.run([rows[i] for i in batch], [0] * len(batch), precision=precision).pooled
-    return found
 
 
 def read_data(folder: Path, *, train_rows: int, check_rows: int) -> Data:

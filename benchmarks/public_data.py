@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.frame import quiet_logs, tell
-from benchmarks.precision import DATA, pooled, train_head
+from benchmarks.precision import DATA, train_head
 from benchmarks.stage import build_base, opened
 from engine.classification import softmax
 from engine.engine import Engine, Scored
@@ -156,7 +156,7 @@ def _score(entries: tuple[Entry, ...], kept: Path) -> None:
             rows = engine.modality.encode(texts, truncate=True)
             np.savez(
                 kept,
-                features=pooled(engine, texts),
+                features=engine.embed(texts),
                 length_tokens=np.array([row.length_tokens for row in rows], np.int64),
                 unknown_tokens=np.array([row.unknown_tokens for row in rows], np.int64),
             )

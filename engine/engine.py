@@ -1,7 +1,7 @@
 """The engine: one graph, many adapters, one batch."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engine.bank import AdapterBank, AdapterKey
-from engine.base import BaseSpec, read_spec
+from engine.base import BaseSpec, bank_shapes, read_spec
 from engine.classification import softmax
 from engine.cores import usable_cores
 from engine.gather import SlotReader, open_gather
@@ -109,12 +109,7 @@ class Engine:
         self, rows: Sequence[EncodedRow], slots: Sequence[int], *, precision: Precision = "fp32", lane: int = WIDE
     ) -> BatchResult:
         """Run one batch; slots[i] is the leased slot of rows[i]."""
-        longest = max(row.length_tokens for row in rows)
-        ids = np.full((len(rows), longest), self.spec.pad_token_id, np.int64)
-        mask = np.zeros((len(rows), longest), np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : row.length_tokens] = row.input_ids
-            mask[i, : row.length_tokens] = 1
+        ids, mask = self._padded(rows)
         logits, pooled = self._bound[precision, lane].run(ids, mask, self._readers[lane].read(slots))
         return BatchResult(logits=logits, pooled=pooled, padded_tokens=ids.size)
 
@@ -156,6 +151,43 @@ class Engine:
             length_chars=np.array([len(text.strip()) for text in texts], np.int64),
             unknown_tokens=np.array([row.unknown_tokens for row in rows], np.int64),
         )
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        precision: Precision = "fp32",
+        on_batch: Callable[[float], None] = lambda share: None,
+        budget_tokens: int = 512,
+    ) -> NDArray[np.float32]:
+        """What the base makes of `texts` without any adapter, [texts, hidden], offline, in batches of similar length.
+
+        Texts above the base's limit are cut. on_batch: called with the share of the tokens that are done, 0 to 1.
+        """
+        rows = self.modality.encode(texts, truncate=True)
+        lengths = [row.length_tokens for row in rows]
+        total, done = sum(lengths), 0
+        found = np.zeros((len(rows), self.spec.hidden), np.float32)
+        nothing = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+            for name, shape in bank_shapes(self.spec, 1).items()
+        }
+        for batch in plan_offline(lengths, budget_tokens=budget_tokens):
+            ids, mask = self._padded([rows[i] for i in batch])
+            found[batch] = self._bound[precision, WIDE].run(ids, mask, nothing)[1]
+            done += sum(lengths[i] for i in batch)
+            on_batch(done / total)
+        return found
+
+    def _padded(self, rows: Sequence[EncodedRow]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`input_ids` and `attention_mask`, [rows, longest of them]."""
+        longest = max(row.length_tokens for row in rows)
+        ids = np.full((len(rows), longest), self.spec.pad_token_id, np.int64)
+        mask = np.zeros((len(rows), longest), np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : row.length_tokens] = row.input_ids
+            mask[i, : row.length_tokens] = 1
+        return ids, mask
 
     def _warm_up(self, precision: Precision) -> RunCost:
         """Run every lane once, then time a few runs on the first one."""
