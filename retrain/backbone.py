@@ -6,11 +6,17 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from engine.base import BaseSpec, Pooling
+from engine.base import Pooling
+from retrain.losses import RowLoss, weighted_mean
 from store.errors import Refused
+
+
+def _cross_entropy(logits: Tensor, true: Tensor) -> Tensor:
+    return cross_entropy(logits, true, reduction="none")
 
 
 def pool(output: Any, attention_mask: Tensor, pooling: Pooling) -> Tensor:
@@ -54,7 +60,7 @@ def text_limit(folder: Path, config: Any) -> int:
 
 
 class PooledClassifier(PreTrainedModel):
-    """A backbone, the base's pooling and one linear head: what PEFT wraps for training.
+    """A backbone, the base's pooling and one linear head: what is trained, as it is or wrapped by PEFT.
 
     The backbone sits under the architecture's own prefix and the head is called `classifier`, so adapters saved by
     PEFT carry the same tensor names as those of the stock SEQ_CLS models.
@@ -64,29 +70,65 @@ class PooledClassifier(PreTrainedModel):
     main_input_name = "input_ids"
     _supports_sdpa = True
 
-    def __init__(self, backbone: PreTrainedModel, pooling: Pooling, labels: int, *, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        pooling: Pooling,
+        labels: int,
+        *,
+        loss: RowLoss = _cross_entropy,
+        dropout: float = 0.1,
+    ) -> None:
+        """loss: of training rows; validation rows are always judged by their plain likelihood."""
         config = backbone.config
         config.num_labels = labels
         super().__init__(config)
         self._prefix = backbone.base_model_prefix
         setattr(self, self._prefix, backbone)
         self.pooling: Pooling = pooling
+        self.loss = loss
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, labels)
         nn.init.normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
 
+    @property
+    def backbone(self) -> PreTrainedModel:
+        return cast(PreTrainedModel, getattr(self, self._prefix))
+
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **_: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        weights: Tensor | None = None,
+        **_: Any,
     ) -> SequenceClassifierOutput:
-        output = getattr(self, self._prefix)(input_ids=input_ids, attention_mask=attention_mask)
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
         pooled = pool(output, attention_mask, self.pooling)
         logits = self.classifier(self.dropout(pooled))
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        loss = None
+        if labels is not None:
+            row_loss = self.loss if self.training else _cross_entropy
+            loss = weighted_mean(row_loss(logits, labels), weights if self.training else None)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-def load_classifier(backbone_folder: Path, spec: BaseSpec, labels: int) -> PooledClassifier:
-    """A fresh classifier on the base's pretrained weights."""
-    backbone = AutoModel.from_pretrained(backbone_folder, dtype=torch.float32, use_safetensors=True)
-    return PooledClassifier(backbone, spec.pooling, labels)
+def load_backbone(folder: Path, *, random_weights: bool = False, attention: str = "sdpa") -> PreTrainedModel:
+    """The backbone in `folder`, float32.
+
+    random_weights: its architecture alone, drawn from torch's generator. attention: how it is computed, `sdpa` or
+    `eager`; only the latter exports to a graph that the engine's rewriting knows.
+    """
+    options = {"dtype": torch.float32, "attn_implementation": attention}
+    if random_weights:
+        return cast(PreTrainedModel, AutoModel.from_config(AutoConfig.from_pretrained(folder), **options))
+    return cast(PreTrainedModel, AutoModel.from_pretrained(folder, use_safetensors=True, **options))
+
+
+def encoder_layers(backbone: nn.Module) -> list[nn.Module]:
+    """The layers that are stacked one on the other, from the lowest. Raises Refused where there is no such stack."""
+    stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
+    if not stacks:
+        raise Refused(f"{type(backbone).__name__} has no stack of layers; train it with strategy head, lora or full")
+    return list(max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters())))

@@ -107,16 +107,13 @@ def import_base(
         ),
         source,
     ).eval()
-    with tempfile.TemporaryDirectory() as scratch:
-        backbone_folder, bundle = Path(scratch, "backbone"), Path(scratch, "bundle")
-        backbone_folder.mkdir()
-        bundle.mkdir()
+    with tempfile.TemporaryDirectory(prefix="driftgate-backbone-") as scratch:
+        backbone_folder = Path(scratch)
         for file in _BACKBONE_FILES:
             if not (folder / file).exists():
                 raise Refused(f"{source!r} has no {file}; only safetensors weights are loaded, never pickles")
             shutil.copyfile(folder / file, backbone_folder / file)
-        AutoTokenizer.from_pretrained(folder).backend_tokenizer.save(str(bundle / TOKENIZER_FILE))
-        shutil.copyfile(bundle / TOKENIZER_FILE, backbone_folder / TOKENIZER_FILE)
+        AutoTokenizer.from_pretrained(folder).backend_tokenizer.save(str(backbone_folder / TOKENIZER_FILE))
         pooling, own = read_pooling(folder, backbone)
         wrapped = _wrap_targets(backbone, lora_targets, source)
         card = _read_card(folder)
@@ -146,8 +143,27 @@ def import_base(
             pad_token_id=config.pad_token_id or 0,
             preprocessing=f"tokenizer.json of the source, cut at {text_limit(folder, config)} tokens only on request",
         )
+        return store_bundle(backbone, list(wrapped.values()), spec, backbone_folder, artifacts, progress=progress)
+
+
+def store_bundle(
+    backbone: nn.Module,
+    layers: list[_AdaptedLinear],
+    spec: BaseSpec,
+    backbone_folder: Path,
+    artifacts: ArtifactStore,
+    *,
+    progress: Callable[[str, float], None],
+) -> tuple[BaseSpec, str]:
+    """Export what serves a backbone and store it beside its weights; returns the whole spec and the bundle's key.
+
+    layers: the wrapped ones among those of `backbone`. backbone_folder: weights, config and tokenizer.json.
+    """
+    with tempfile.TemporaryDirectory(prefix="driftgate-bundle-") as scratch:
+        bundle = Path(scratch)
+        shutil.copyfile(backbone_folder / TOKENIZER_FILE, bundle / TOKENIZER_FILE)
         progress("exporting the graph", 0.1)
-        _export(backbone, list(wrapped.values()), spec, bundle / GRAPH_FILES["fp32"])
+        _export(backbone, layers, spec, bundle / GRAPH_FILES["fp32"])
         progress("rounding it to int8", 0.6)
         write_int8_graph(bundle / GRAPH_FILES["fp32"], bundle / GRAPH_FILES["int8"])
         onnx.save(_gather_graph(spec), bundle / GATHER_FILE)

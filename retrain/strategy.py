@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from engine.base import BaseSpec
 from store.errors import BadInput, Refused
 
-TRAINABLE = ("lora",)
-"""Strategies that can be trained so far; `auto` picks among them."""
+Strategy = Literal["head", "lora", "partial", "full", "scratch"]
+TRAINABLE: tuple[Strategy, ...] = ("head", "lora", "partial", "full")
+"""What may become a version; `scratch` (random weights) is a baseline only."""
+OWN_GRAPH: frozenset[Strategy] = frozenset(("partial", "full", "scratch"))
+"""Strategies that change the backbone itself, so that what they make cannot share the base's graph."""
+
+Schedule = Literal["linear", "cosine", "step", "constant"]
+ClassWeights = Literal["none", "balanced"]
 
 FEW_ROWS = 5_000
 """Below this an epoch has so few steps that smaller batches learn more than they cost."""
@@ -16,9 +22,9 @@ FEW_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Learning rates were tried on MiniLM and CLINC150; docs/decisions/0003 has the figures."""
+    """Learning rates were tried on MiniLM and CLINC150; docs/decisions/0003 and 0017 have the figures."""
 
-    strategy: str
+    strategy: Strategy
     targets: tuple[str, ...]
     """Last names of the linear layers that get LoRA matrices."""
     rank: int
@@ -27,17 +33,48 @@ class TrainingPlan:
     """Most epochs; early stopping may end sooner."""
     seed: int
     batch_rows: int
-    learning_rate: float = 2e-3
-    head_learning_rate: float = 5e-3
+    learning_rate: float
+    """Highest rate of the backbone's top layer, or of LoRA's matrices."""
+    head_learning_rate: float
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv:2312.03732)."""
+    layer_decay: float = 1.0
+    """Rate of a backbone layer over that of the layer above it, above 0 and at most 1 (Howard and Ruder 2018,
+    arXiv:1801.06146)."""
+    tuned_layers: int = 2
+    """Layers that `partial` trains, from the top."""
+    gradual: bool = False
+    """Unfreeze in stages, from the head down; a stage that does not help on validation is taken back."""
+    schedule: Schedule = "linear"
     warmup_ratio: float = 0.1
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     lora_dropout: float = 0.05
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    """Above 0: focal loss (Lin et al. 2017, arXiv:1708.02002), for classes of very unequal size."""
+    class_weights: ClassWeights = "none"
+    replay_share: float = 1.0
+    """Of the old training rows, the share that a retraining sees again."""
+    replay_weight: float = 1.0
+    """What they count together, in parts of what all old rows would."""
     patience: int = 3
     """Epochs without a better validation loss before training stops."""
+    validate_steps: int = 100
+    """Steps between looks at a part of the validation rows, for the curve; the whole is looked at after each epoch."""
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "targets": list(self.targets)}
+
+
+_RATES: Mapping[Strategy, tuple[float, float]] = {
+    "head": (0.0, 0.0),  # solved, not descended
+    "lora": (2e-3, 5e-3),
+    "partial": (3e-4, 5e-3),
+    "full": (2e-4, 5e-3),
+    "scratch": (5e-4, 5e-3),
+}
+"""Of backbone and head."""
 
 
 def plan_training(
@@ -45,16 +82,15 @@ def plan_training(
 ) -> TrainingPlan:
     """The plan for `strategy` on a base and `rows` training rows; `overrides` are fields of TrainingPlan.
 
-    Raises Refused for a strategy that cannot be trained, BadInput for an override that is none.
+    Raises Refused for a strategy that cannot be trained, BadInput for an override that is none or has no such value.
     """
-    chosen = "lora" if strategy == "auto" else strategy
-    if chosen not in TRAINABLE:
-        raise Refused(f"strategy {strategy!r} cannot be trained yet; use one of auto, {', '.join(TRAINABLE)}")
-    known = {field.name for field in fields(TrainingPlan)} - {"strategy"}
+    chosen = _strategy("lora" if strategy == "auto" else strategy)
+    known = {field.name: field.type for field in fields(TrainingPlan) if field.name != "strategy"}
     for name in overrides:
         if name not in known:
             raise BadInput(f"no training parameter {name!r}; there are {', '.join(sorted(known))}", where=name)
     rank = min(8, spec.max_rank)
+    learning_rate, head_learning_rate = _RATES[chosen]
     defaults: dict[str, Any] = {
         "targets": tuple(sorted({layer.name.rpartition(".")[2] for layer in spec.layers})),
         "rank": rank,
@@ -62,9 +98,48 @@ def plan_training(
         "epochs": epochs,
         "seed": seed,
         "batch_rows": 16 if rows < FEW_ROWS else 32,
+        "learning_rate": learning_rate,
+        "head_learning_rate": head_learning_rate,
     }
     merged = {**defaults, **overrides}
     plan = TrainingPlan(strategy=chosen, **{**merged, "targets": tuple(merged["targets"])})
+    _check(plan, spec)
+    return plan
+
+
+def _strategy(name: str) -> Strategy:
+    known: tuple[Strategy, ...] = get_args(Strategy)
+    for strategy in known:
+        if strategy == name:
+            return strategy
+    raise Refused(f"there is no strategy {name!r}; use one of auto, {', '.join(TRAINABLE)}")
+
+
+def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
     if not 1 <= plan.rank <= spec.max_rank:
         raise BadInput(f"rank {plan.rank} does not fit base {spec.name!r}, which takes 1 to {spec.max_rank}")
-    return plan
+    for name, allowed in (("schedule", get_args(Schedule)), ("class_weights", get_args(ClassWeights))):
+        value = getattr(plan, name)
+        if value not in allowed:
+            raise BadInput(f"{name} is {value!r}; it must be one of {', '.join(allowed)}", where=name)
+    bounds: dict[str, tuple[float, float]] = {
+        "epochs": (1, 1_000),
+        "batch_rows": (1, 4_096),
+        "tuned_layers": (1, 1_000),
+        "patience": (1, 1_000),
+        "validate_steps": (1, 1_000_000),
+        "layer_decay": (1e-3, 1.0),
+        "warmup_ratio": (0.0, 1.0),
+        "label_smoothing": (0.0, 0.9),
+        "replay_share": (0.0, 1.0),
+        "replay_weight": (0.0, 100.0),
+        "lora_dropout": (0.0, 0.9),
+        "focal_gamma": (0.0, 10.0),
+        "weight_decay": (0.0, 1.0),
+        "learning_rate": (0.0, 1.0),
+        "head_learning_rate": (0.0, 1.0),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(plan, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise BadInput(f"{name} is {value!r}; it must lie between {least:g} and {most:g}", where=name)

@@ -1,230 +1,317 @@
-"""Trains LoRA matrices and a head with PEFT on transformers' Trainer, so that a killed training goes on.
+"""Trains what a plan asks for: a head, LoRA matrices, some layers of the backbone or all of them.
 
-The working checkpoints lie in the run's own folder and are Trainer's; what leaves this module is safetensors in
-PEFT's format. AdamW with its own learning rate for the head, linear warm-up and decay, gradient clipping, batches of
-similar length, a checkpoint an epoch, early stopping, and the epoch with the lowest validation loss kept.
-A checkpoint counts only once its list of files was written: Trainer fills the folder under its final name, and would
-go on from half of one.
+What leaves this module is safetensors in PEFT's format, and a tuned backbone in that of transformers.
 """
 
-import json
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, TaskType, get_peft_model
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from torch import Tensor
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from transformers.utils import logging as transformers_logging
+from torch import Tensor, nn
+from transformers import set_seed
 
-from engine.adapter import CONFIG_FILE, LABELS_FILE, WEIGHTS_FILE, AdapterLabels, read_labels
+from engine.adapter import WEIGHTS_FILE, read_labels
 from engine.base import TOKENIZER_FILE, BaseSpec
-from retrain.backbone import load_classifier
+from retrain.backbone import PooledClassifier, encoder_layers, load_backbone
 from retrain.dataset import Row
+from retrain.fitting import Encoded, Fitted, OnStep, encode, fit
+from retrain.head import fit_head
+from retrain.losses import row_loss
 from retrain.strategy import TrainingPlan
+from retrain.trained import Figures, Trained, TrainedFolder, save_head
+from retrain.unfreeze import Stage, plan_stages
 
-OnStep = Callable[[int, float, Mapping[str, float]], None]
-"""Called with the step, the share done (0 to 1) and the figures logged at this step; may raise to stop."""
+Origin = Literal["production", "pretrained"]
+"""Weights that a training started from."""
+GetFeatures = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts to their frozen features [texts, hidden]."""
 
 
-def train_adapter(
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    labels: tuple[str, ...]
+    """Classes, in the order of the logits."""
+    weights: Sequence[float] | None = None
+    """How much each training row counts; all the same without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A version to start from, the production version as a rule."""
+
+    adapter: Path
+    backbone: Path | None = None
+    """Its own weights, if it has any."""
+
+
+def train_version(
     backbone: Path,
     spec: BaseSpec,
     plan: TrainingPlan,
-    train: Sequence[Row],
-    validation: Sequence[Row],
+    data: TrainingData,
     *,
-    labels: Sequence[str],
-    start: Path | None,
+    features: GetFeatures,
+    start: Start | None,
     work: Path,
     on_step: OnStep,
-) -> Path:
-    """Train on `train`, choose the epoch on `validation`; goes on from the last checkpoint in `work` if there is one.
+) -> Trained:
+    """Train on the training rows, choose the epoch on the validation rows; goes on from what lies in `work`.
 
-    backbone: folder with config.json and model.safetensors. labels: the adapter's classes, in order.
-    start: an adapter to start from where its layers fit, the production version's as a rule; None starts afresh.
-    Returns a folder with adapter_config.json, adapter_model.safetensors and labels.json.
+    backbone: folder with config.json, model.safetensors and tokenizer.json. start: where to start from, if its layers
+    fit those of the plan; None starts from the pretrained weights. Raises Refused for a backbone without layers.
     """
-    set_seed(plan.seed)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    model = get_peft_model(load_classifier(backbone, spec, len(labels)), _lora_config(plan))
-    model.peft_config["default"].base_model_name_or_path = spec.source
-    if start is not None:
-        _continue_from(model, start, labels)
-    dataset = _encode(backbone, spec, train, labels)
-    arguments = TrainingArguments(
-        output_dir=str(work / "checkpoints"),
-        num_train_epochs=plan.epochs,
-        per_device_train_batch_size=plan.batch_rows,
-        per_device_eval_batch_size=2 * plan.batch_rows,
-        learning_rate=plan.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=plan.warmup_ratio,
-        weight_decay=plan.weight_decay,
-        max_grad_norm=plan.gradient_clip,
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        logging_steps=10,
-        disable_tqdm=True,
-        report_to="none",
-        seed=plan.seed,
-        data_seed=plan.seed,
-        restore_callback_states_from_checkpoint=True,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=False,
+    folder = TrainedFolder(work)
+    if (finished := folder.read()) is not None:
+        return finished
+    if plan.strategy == "head":
+        return _train_head(spec, plan, data, features, folder, on_step)
+    tokenizer = backbone / TOKENIZER_FILE
+    job = _Job(
+        backbone=backbone,
+        spec=spec,
+        plan=plan,
+        labels=data.labels,
+        train=encode(tokenizer, data.train, data.labels, max_tokens=spec.max_tokens, weights=data.weights),
+        validation=encode(tokenizer, data.validation, data.labels, max_tokens=spec.max_tokens),
+        start=start,
+        work=work,
     )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        data_collator=lambda rows: _collate(rows, spec.pad_token_id),
-        train_dataset=dataset,
-        eval_dataset=_encode(backbone, spec, validation, labels),
-        compute_metrics=_accuracy,
-        callbacks=[_Progress(on_step), _SealCheckpoints(), EarlyStoppingCallback(plan.patience)],
-        optimizers=(_optimizer(model, plan), None),
+    return _train_lora(job, folder, on_step) if plan.strategy == "lora" else _train_backbone(job, folder, on_step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A training by gradient descent."""
+
+    backbone: Path
+    spec: BaseSpec
+    plan: TrainingPlan
+    labels: tuple[str, ...]
+    train: list[Encoded]
+    validation: list[Encoded]
+    start: Start | None
+    work: Path
+
+    def fit(self, model: nn.Module, layers: int, name: str, on_step: OnStep, **options: Any) -> Fitted:
+        """name: of the folder in `work` that holds the checkpoints."""
+        return fit(
+            model,
+            options.pop("plan", self.plan),
+            self.train,
+            self.validation,
+            layers=layers,
+            pad_token_id=self.spec.pad_token_id,
+            checkpoints=self.work / name,
+            on_step=on_step,
+            **options,
+        )
+
+
+def _train_head(
+    spec: BaseSpec,
+    plan: TrainingPlan,
+    data: TrainingData,
+    features: GetFeatures,
+    folder: TrainedFolder,
+    on_step: OnStep,
+) -> Trained:
+    index = {label: i for i, label in enumerate(data.labels)}
+    seen = features([row.text for row in [*data.train, *data.validation]])
+    true = np.array([index[row.label] for row in [*data.train, *data.validation]], np.int64)
+    count = len(data.train)
+    steps = iter(range(1, 1_000))
+
+    def on_fit(share: float, loss: float, accuracy: float) -> None:
+        on_step(next(steps), share, {"eval_loss": loss, "eval_accuracy": accuracy})
+
+    head = fit_head(
+        seen[:count],
+        true[:count],
+        seen[count:],
+        true[count:],
+        classes=len(data.labels),
+        row_weights=None if data.weights is None else np.asarray(data.weights),
+        on_fit=on_fit,
     )
-    trainer.remove_callback(PrinterCallback)
-    last = last_whole_checkpoint(Path(arguments.output_dir))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Trainer's own workings; our callers cannot act on them
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return _save(model, spec, labels, work)
+    save_head(folder.begin(), _config_of_head(plan, spec), head.weight, head.bias)
+    figures = Figures(
+        head.weight.size + head.bias.size, head.validation_loss, head.validation_accuracy, 0, "pretrained"
+    )
+    return folder.finish(spec, data.labels, figures)
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in `folder` that was written to its end and not begun to be deleted; None without one."""
-    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_whole(path)]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def _train_lora(job: _Job, folder: TrainedFolder, on_step: OnStep) -> Trained:
+    def make(origin: Origin) -> Any:
+        set_seed(job.plan.seed)
+        classifier = PooledClassifier(
+            load_backbone(job.backbone), job.spec.pooling, len(job.labels), loss=row_loss(job.plan)
+        )
+        model = get_peft_model(classifier, _peft_config(job.plan))
+        model.peft_config["default"].base_model_name_or_path = job.spec.source  # peft puts the folder there
+        if origin == "production" and job.start is not None:
+            _continue_adapter(model, job.start, job.labels)
+        return model
+
+    layers = len(encoder_layers(make("pretrained").get_base_model().backbone))
+    can_continue = job.start is not None and _continue_adapter(make("pretrained"), job.start, job.labels)
+    model, fitted, origin = _fit_from_the_better(job, make, layers, on_step, can_continue=can_continue)
+    model.save_pretrained(folder.begin(), safe_serialization=True)
+    return folder.finish(job.spec, job.labels, _figures(model, fitted, origin))
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        sizes = json.loads((checkpoint / _SEAL).read_text())
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
-    except FileNotFoundError:
-        return False
+def _train_backbone(job: _Job, folder: TrainedFolder, on_step: OnStep) -> Trained:
+    plan, start = job.plan, job.start
+
+    def make(origin: Origin) -> PooledClassifier:
+        set_seed(plan.seed)
+        own = start.backbone if start is not None and origin == "production" else None
+        loaded = load_backbone(own or job.backbone, random_weights=plan.strategy == "scratch")
+        model = PooledClassifier(loaded, job.spec.pooling, len(job.labels), loss=row_loss(plan))
+        if start is not None and own is not None:
+            _continue_head(model.classifier, start, job.labels)
+        _unfreeze(model, encoder_layers(loaded), plan_stages(plan, layers=len(encoder_layers(loaded)))[-1])
+        return model
+
+    layers = len(encoder_layers(make("pretrained").backbone))
+    if plan.gradual:
+        model = make("pretrained")
+        figures = _fit_gradually(job, model, on_step)
+    else:
+        can_continue = start is not None and start.backbone is not None
+        model, fitted, origin = _fit_from_the_better(job, make, layers, on_step, can_continue=can_continue)
+        figures = _figures(model, fitted, origin)
+    head = model.classifier
+    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+    save_head(folder.begin(), _config_of_head(plan, job.spec), weight, bias)
+    folder.keep_backbone(model.backbone, job.backbone / TOKENIZER_FILE)
+    return folder.finish(job.spec, job.labels, figures)
 
 
-def _continue_from(model: Any, start: Path, labels: Sequence[str]) -> None:
-    """Copy what fits: LoRA matrices if all of them have the plan's shapes, and the head's rows of known labels."""
-    saved = load_file(start / WEIGHTS_FILE)
+def _fit_from_the_better(
+    job: _Job, make: Callable[[Origin], Any], layers: int, on_step: OnStep, *, can_continue: bool
+) -> tuple[Any, Fitted, Origin]:
+    """Fit from the production version's weights or from the pretrained ones, whichever validates better.
+
+    Both are trained for an epoch, and the better one goes on from there.
+    """
+    if not can_continue:
+        model = make("pretrained")
+        return model, job.fit(model, layers, "from-pretrained", on_step), "pretrained"
+    losses: dict[Origin, float] = {}
+    told: dict[Origin, list[tuple[int, Mapping[str, float]]]] = {"production": [], "pretrained": []}
+    epochs = job.plan.epochs
+    raced = len(told) / (epochs + 1)
+    for place, origin in enumerate(told):
+
+        def on_race(
+            step: int, share: float, figures: Mapping[str, float], place: int = place, origin: Origin = origin
+        ) -> None:
+            on_step(step, (place + share * epochs) / (epochs + 1), {})
+            told[origin].append((step, figures))
+
+        losses[origin] = job.fit(make(origin), layers, f"from-{origin}", on_race, epochs=1).validation_loss
+    better: Origin = min(losses, key=lambda origin: losses[origin])
+    for step, figures in told[better]:
+        on_step(step, raced, figures)
+
+    def on_rest(step: int, share: float, figures: Mapping[str, float]) -> None:
+        on_step(step, (1 + share * epochs) / (epochs + 1), figures)
+
+    model = make(better)
+    return model, job.fit(model, layers, f"from-{better}", on_rest), better
+
+
+def _fit_gradually(job: _Job, model: PooledClassifier, on_step: OnStep) -> Figures:
+    """Stage by stage; a stage that does not help on validation is taken back, and is the last."""
+    layers = encoder_layers(model.backbone)
+    stages = plan_stages(job.plan, layers=len(layers))
+    figures: Figures | None = None
+    kept: Mapping[str, Tensor] = {}
+    for number, stage in enumerate(stages):
+
+        def on_stage(step: int, share: float, told: Mapping[str, float], number: int = number) -> None:
+            on_step(step, (number + share) / len(stages), told)
+
+        _unfreeze(model, layers, stage)
+        of_stage = replace(job.plan, epochs=stage.epochs)
+        fitted = job.fit(model, len(layers), f"stage-{number}", on_stage, plan=of_stage)
+        if figures is not None and fitted.validation_loss >= figures.validation_loss:
+            model.load_state_dict(kept)
+            break
+        figures = _figures(model, fitted, "pretrained")
+        kept = {name: value.clone() for name, value in model.state_dict().items()}
+    assert figures is not None  # noqa: S101  # there is at least one stage
+    return figures
+
+
+def _unfreeze(model: PooledClassifier, layers: Sequence[nn.Module], stage: Stage) -> None:
+    """Let the head and the stage's layers learn, and nothing else; what follows the last layer learns with it."""
+    model.backbone.requires_grad_(stage.whole)
+    for layer in layers[len(layers) - stage.top_layers :]:
+        layer.requires_grad_(True)
+    pooler = getattr(model.backbone, "pooler", None)
+    if isinstance(pooler, nn.Module):
+        pooler.requires_grad_(stage.top_layers > 0 and model.pooling == "pooler")
+
+
+def _peft_config(plan: TrainingPlan) -> LoraConfig:
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=plan.rank,
+        lora_alpha=plan.alpha,
+        use_rslora=plan.rslora,
+        lora_dropout=plan.lora_dropout,
+        target_modules=list(plan.targets),
+        modules_to_save=["classifier"],
+        inference_mode=False,
+    )
+
+
+def _config_of_head(plan: TrainingPlan, spec: BaseSpec) -> LoraConfig:
+    """Of an adapter whose matrices change nothing and are therefore left out."""
+    config = _peft_config(replace(plan, rank=1, alpha=1))
+    config.base_model_name_or_path = spec.source
+    return config
+
+
+def _continue_adapter(model: Any, start: Start, labels: Sequence[str]) -> bool:
+    """Copy matrices and head of `start`, if all its matrices have the plan's shapes; whether they had."""
+    saved = load_file(start.adapter / WEIGHTS_FILE)
     lora = {name: p for name, p in model.named_parameters() if "lora_" in name}
     matching = {name: saved.get(name.replace(".default.", ".")) for name in lora}
     if any(value is None or value.shape != lora[name].shape for name, value in matching.items()):
-        return
-    head = model.get_base_model().classifier.modules_to_save["default"]
-    known = read_labels(start).labels
+        return False
     with torch.no_grad():
         for name, value in matching.items():
             lora[name].copy_(value)
+    _continue_head(model.get_base_model().classifier.modules_to_save["default"], start, labels)
+    return True
+
+
+def _continue_head(head: nn.Linear, start: Start, labels: Sequence[str]) -> None:
+    """Copy the rows of the labels that `start` knows."""
+    saved = load_file(start.adapter / WEIGHTS_FILE)
+    known = read_labels(start.adapter).labels
+    with torch.no_grad():
         for row, label in enumerate(labels):
             if label in known:
                 head.weight[row] = saved["base_model.model.classifier.weight"][known.index(label)]
                 head.bias[row] = saved["base_model.model.classifier.bias"][known.index(label)]
 
 
-def _lora_config(plan: TrainingPlan) -> LoraConfig:
-    return LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=plan.rank,
-        lora_alpha=plan.alpha,
-        lora_dropout=plan.lora_dropout,
-        target_modules=list(plan.targets),
+def _figures(model: nn.Module, fitted: Fitted, origin: Origin) -> Figures:
+    return Figures(
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        validation_loss=fitted.validation_loss,
+        validation_accuracy=fitted.validation_accuracy,
+        epochs=fitted.epochs,
+        started_from=origin,
     )
-
-
-def _optimizer(model: Any, plan: TrainingPlan) -> torch.optim.Optimizer:
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    head = [p for name, p in named if "classifier" in name]
-    lora = [p for name, p in named if "classifier" not in name]
-    groups = [{"params": lora, "lr": plan.learning_rate}, {"params": head, "lr": plan.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
-
-
-def _encode(backbone: Path, spec: BaseSpec, rows: Sequence[Row], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows as the Trainer wants them: input_ids [tokens], cut at the base's limit, and the label's index."""
-    tokenizer = Tokenizer.from_file(str(backbone / TOKENIZER_FILE))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(spec.max_tokens)
-    index = {label: i for i, label in enumerate(labels)}
-    encodings = tokenizer.encode_batch([row.text for row in rows])
-    return [
-        {"input_ids": encoding.ids, "length": len(encoding.ids), "labels": index[row.label]}
-        for encoding, row in zip(encodings, rows, strict=True)
-    ]
-
-
-def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    longest = max(len(row["input_ids"]) for row in rows)
-    ids = torch.full((len(rows), longest), pad_token_id, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
-        mask[i, : len(row["input_ids"])] = 1
-    return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
-
-
-def _accuracy(outputs: Any) -> dict[str, float]:
-    logits: NDArray[np.float32] = outputs.predictions
-    return {"accuracy": float((logits.argmax(axis=-1) == outputs.label_ids).mean())}
-
-
-def _save(model: Any, spec: BaseSpec, labels: Sequence[str], work: Path) -> Path:
-    """Leave the adapter whole or not at all."""
-    incoming, folder = work / "adapter.incoming", work / "adapter"
-    shutil.rmtree(incoming, ignore_errors=True)
-    model.save_pretrained(incoming, safe_serialization=True)
-    for extra in incoming.iterdir():
-        if extra.name not in (CONFIG_FILE, WEIGHTS_FILE):
-            extra.unlink()
-    own = AdapterLabels(tuple(labels), spec.pooling, spec.weights_sha256)
-    (incoming / LABELS_FILE).write_text(own.as_json())
-    incoming.rename(folder)
-    return folder
-
-
-_SEAL = "complete.json"
-"""In a checkpoint, written last: the size of each of its files, by path."""
-
-
-class _SealCheckpoints(TrainerCallback):
-    """Says of a checkpoint that all of it is there."""
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        incoming = folder / f"{_SEAL}.incoming"
-        incoming.write_text(json.dumps({str(path.relative_to(folder)): path.stat().st_size for path in files}))
-        os.replace(incoming, folder / _SEAL)
-
-
-class _Progress(TrainerCallback):
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._on_step(state.global_step, state.global_step / max(1, state.max_steps), {})
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
-        kept = {name: float(value) for name, value in (logs or {}).items() if name in _CURVES}
-        if kept:
-            self._on_step(state.global_step, state.global_step / max(1, state.max_steps), kept)
-
-
-_CURVES = frozenset({"loss", "eval_loss", "eval_accuracy", "learning_rate", "grad_norm"})

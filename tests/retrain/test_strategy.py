@@ -1,5 +1,7 @@
 """The training plan: defaults that an expert would take, overrules that are checked."""
 
+import re
+
 import pytest
 
 from retrain.strategy import plan_training
@@ -26,6 +28,23 @@ def test_an_overrule_wins_and_a_wrong_one_is_named(tiny: ImportedBase) -> None:
         plan_training(tiny.spec, "lora", {"rank": 9}, rows=10, epochs=1, seed=0)
 
 
-def test_a_strategy_that_cannot_be_trained_yet_is_refused(tiny: ImportedBase) -> None:
-    with pytest.raises(Refused, match="strategy 'full' cannot be trained yet; use one of auto, lora"):
-        plan_training(tiny.spec, "full", {}, rows=10, epochs=1, seed=0)
+def test_a_strategy_that_there_is_not_is_refused(tiny: ImportedBase) -> None:
+    with pytest.raises(Refused, match="there is no strategy 'distill'; use one of auto, head, lora, partial, full"):
+        plan_training(tiny.spec, "distill", {}, rows=10, epochs=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("epochs", 0, "epochs is 0; it must lie between 1 and 1000"),
+        ("layer_decay", 1.5, "layer_decay is 1.5; it must lie between 0.001 and 1"),
+        ("schedule", "sine", "schedule is 'sine'; it must be one of linear, cosine, step, constant"),
+        ("learning_rate", "fast", "learning_rate is 'fast'; it must lie between 0 and 1"),
+        ("focal_gamma", True, "focal_gamma is True; it must lie between 0 and 10"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_its_bounds(
+    tiny: ImportedBase, name: str, value: object, told: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)):
+        plan_training(tiny.spec, "full", {name: value}, rows=10, epochs=1, seed=0)

@@ -1,0 +1,34 @@
+"""Gradual unfreezing: which layers learn in which stage (Howard and Ruder 2018, arXiv:1801.06146)."""
+
+from dataclasses import dataclass
+
+from retrain.strategy import TrainingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    top_layers: int
+    """Layers of the backbone that learn, from the top; none in the first stage, where the head learns alone."""
+    whole: bool
+    """Whether everything below them learns as well, embeddings included."""
+    epochs: int
+
+
+def tuned_layers(plan: TrainingPlan, *, layers: int) -> int:
+    """Layers that learn at the end of a training of `plan`, on a backbone of `layers` layers."""
+    return min(plan.tuned_layers, layers) if plan.strategy == "partial" else layers
+
+
+def plan_stages(plan: TrainingPlan, *, layers: int) -> list[Stage]:
+    """The stages of a training; one, unless `plan.gradual`.
+
+    Gradually: the head, then a third more of the layers that are to learn in each stage. Every stage gets its share
+    of the epochs, one at least.
+    """
+    deepest = tuned_layers(plan, layers=layers)
+    everything = plan.strategy in ("full", "scratch")
+    if not plan.gradual:
+        return [Stage(deepest, everything, plan.epochs)]
+    depths = sorted({-(-deepest * third // 3) for third in range(4)})
+    epochs = max(1, plan.epochs // len(depths))
+    return [Stage(depth, everything and depth == deepest, epochs) for depth in depths]
