@@ -1,15 +1,14 @@
 """`driftgate run`: what was trained, with which parameters, and what came of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.group import command_group
 from cli.output import AsJson, cell, facts, show, table
 from cli.parts import open_parts
+from store.comparison import compare_runs, environment_lines, figures
 from store.events import history
-from store.records import Run, RunMetric
 from store.runs import OPEN, get_run, list_runs, run_metrics
 from store.versions import get_deployment
 from store.views import run_view
@@ -62,7 +61,8 @@ def show_(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
         metrics = run_metrics(session, run)
         view = run_view(found, metrics)
         told = {name: value for name, value in view.items() if name not in ("metrics", "evaluation", "environment")}
-        told |= {f"evaluation: {name}": value for name, value in _figures(found.evaluation).items()}
+        told |= {f"environment: {name}": value for name, value in environment_lines(found.environment).items()}
+        told |= {f"evaluation: {name}": value for name, value in figures(found.evaluation).items()}
         names = sorted({metric.name for metric in metrics})
         by_step: dict[int, dict[str, float]] = {}
         for metric in metrics:
@@ -80,48 +80,21 @@ def compare(
     runs: Annotated[list[str], typer.Argument(help="Two runs or more.", metavar="RUN RUN...")],
     as_json: AsJson = False,
 ) -> None:
-    """Runs side by side: parameters, figures and outcome. A star marks the lines in which they differ."""
+    """Runs side by side: parameters, environment, figures and outcome. The lines in which they differ come first,
+    with a star."""
     if len(runs) < 2:
         raise typer.BadParameter("name at least two runs")
     with open_parts(ctx) as parts, parts.database.read() as session:
         found = [(get_run(session, run), run_metrics(session, run)) for run in runs]
-        columns = [_compared(run, metrics) for run, metrics in found]
-        names = list(dict.fromkeys(name for column in columns for name in column))
-        lines = [_line(name, columns) for name in names]
+        lines = compare_runs(found)
         show(
             {
                 "runs": [run_view(run, metrics) for run, metrics in found],
-                "differs": [name for star, name, *_ in lines if star == "*"],
+                "differs": [line.name for line in lines if line.differs],
             },
-            table(("", "", *runs), lines),
+            table(
+                ("", "", *runs),
+                [("*" if line.differs else " ", line.name, *map(cell, line.values)) for line in lines],
+            ),
             as_json=as_json,
         )
-
-
-def _compared(run: Run, metrics: Sequence[RunMetric]) -> dict[str, object]:
-    """What runs are compared by, line by line: parameters, then the last value of each figure."""
-    column: dict[str, object] = {
-        "model": run.model,
-        "base": run.base,
-        "status": run.status,
-        "strategy": run.strategy,
-        "snapshot": run.snapshot,
-        "version": run.version,
-        "cause": run.cause,
-    }
-    plan = run.environment.get("plan", {})
-    column |= {f"parameter: {name}": value for name, value in {**plan, **run.parameters}.items()}
-    column |= {f"evaluation: {name}": value for name, value in _figures(run.evaluation).items()}
-    column |= {f"last: {metric.name}": metric.value for metric in metrics}  # in the order of their steps
-    return column | {"outcome": run.reason}
-
-
-def _line(name: str, columns: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    values = [column.get(name) for column in columns]
-    star = "*" if any(value != values[0] for value in values) else " "
-    return (star, name, *map(cell, values))
-
-
-def _figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an evaluation fits on one line each; `--json` has the rest."""
-    return {name: value for name, value in evaluation.items() if not isinstance(value, Mapping)}

@@ -193,10 +193,18 @@ def _save(model: Any, spec: BaseSpec, labels: Sequence[str], work: Path) -> Path
     for extra in incoming.iterdir():
         if extra.name not in (CONFIG_FILE, WEIGHTS_FILE):
             extra.unlink()
+    _order_config(incoming / CONFIG_FILE)
     own = AdapterLabels(tuple(labels), spec.pooling, spec.weights_sha256)
     (incoming / LABELS_FILE).write_text(own.as_json())
     incoming.rename(folder)
     return folder
+
+
+def _order_config(file: Path) -> None:
+    """PEFT writes the target modules in the order of a set, which is another one in each process."""
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    file.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 _SEAL = "complete.json"
