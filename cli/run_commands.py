@@ -4,10 +4,14 @@ from typing import Annotated
 
 import typer
 
+from cli.extras import require_extra
 from cli.group import command_group
 from cli.output import AsJson, cell, facts, show, table
-from cli.parts import open_parts
+from cli.parts import open_parts, person
+from cli.progress import progress_bar
+from cli.quiet import quiet_libraries
 from store.comparison import compare_runs, environment_lines, figures
+from store.errors import Refused
 from store.events import history
 from store.runs import OPEN, get_run, list_runs, run_metrics
 from store.versions import get_deployment
@@ -98,3 +102,47 @@ def compare(
             ),
             as_json=as_json,
         )
+
+
+@app.command("reproduce", epilog="Example: driftgate run reproduce 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f")
+def reproduce(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
+    """Train a run again from its record, and compare: the same rows, base, starting point, plan and seed.
+
+    No version is made and nothing is deployed; the model's history gets a line. The exit code is 1 when the validation
+    accuracy differs by more than 0.3 points, or the rows are not those of the record.
+    """
+    require_extra("retrain")
+    with open_parts(ctx) as parts:
+        with parts.database.read() as session:
+            get_run(session, run)  # a wrong id is told before torch is loaded
+        with progress_bar() as progress:
+            from retrain.worker import calm_threads
+
+            calm_threads()
+            quiet_libraries()
+            from retrain.reproduce import reproduce_run
+
+            found = reproduce_run(
+                parts.settings,
+                parts.database,
+                parts.artifacts,
+                run,
+                by=person(),
+                progress=progress,
+                clock=parts.clock,
+            )
+        told = found.as_dict()
+        epochs = [tuple(epoch.values()) for epoch in told["epochs"]]
+        show(
+            told,
+            facts({name: value for name, value in told.items() if name not in ("epochs", "environment")}),
+            table(("step", "loss then", "loss now", "accuracy then", "accuracy now"), epochs),
+            table(
+                ("", "environment", "then", "now"),
+                [("*", name, *pair) for name, pair in found.environment.items()],
+                empty="the environment is the same",
+            ),
+            as_json=as_json,
+        )
+        if not found.agrees:
+            raise Refused(f"run {run} was not reproduced: {found.verdict}")

@@ -235,8 +235,6 @@ def _train(
     finished = work / "adapter"
     if finished.is_dir():
         return finished
-    needs = needs_of(spec, plan, data.rows, backbone=worker.artifacts.fetch(spec.backbone_artifact), folder=work)
-    needs.require(available=available_memory(), free=free_disk(work))
     first, last = _TRAINING_SHARE
 
     def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
@@ -245,8 +243,7 @@ def _train(
             with worker.database.write() as session:
                 add_metrics(session, run.id, step, figures)
 
-    with told_shortage(needs):
-        return train_on_rows(worker.artifacts, spec, plan, data.rows, start=start, work=work, on_step=on_step)
+    return train_on_rows(worker.artifacts, spec, plan, data.rows, start=start, work=work, on_step=on_step)
 
 
 def train_on_rows(
@@ -269,17 +266,21 @@ def train_on_rows(
     validation = [row for row in rows if row.split == "validation"]
     if not validation:
         raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
-    return train_adapter(
-        artifacts.fetch(spec.backbone_artifact),
-        spec,
-        plan,
-        train,
-        validation,
-        labels=sorted({row.label for row in rows}),
-        start=None if start is None else artifacts.fetch(start["artifact"]),
-        work=work,
-        on_step=on_step,
-    )
+    backbone = artifacts.fetch(spec.backbone_artifact)
+    needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
+    needs.require(available=available_memory(), free=free_disk(work))
+    with told_shortage(needs):
+        return train_adapter(
+            backbone,
+            spec,
+            plan,
+            train,
+            validation,
+            labels=sorted({row.label for row in rows}),
+            start=None if start is None else artifacts.fetch(start["artifact"]),
+            work=work,
+            on_step=on_step,
+        )
 
 
 def _count_parameters(adapter: Path) -> int:

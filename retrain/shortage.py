@@ -78,7 +78,7 @@ class Needs:
 
     @property
     def disk(self) -> Path:
-        """The folder of all runs: that of one may have been taken away."""
+        """A folder on the same disk that is not taken away with the run."""
         return self.folder.parents[1]
 
 
