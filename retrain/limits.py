@@ -1,10 +1,10 @@
 """What a training needs of memory and disk at least, and which settings need less: plain arithmetic.
 
 The figures are floors, so what is refused by them could not have been trained. What they let pass may still run out;
-`retrain.shortage` turns that into a sentence, too. docs/decisions/0022 has what was measured beside the estimates.
+`retrain.shortage` turns that into a sentence, too. Settings are only recommended with room to spare.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from engine.base import BaseSpec
 
 FLOAT_BYTES = 4
 _ADAM_MOMENTS = 2
+PEAK_RATIO = 2.0
+"""Peaks measured on MiniLM were 1.6 to 1.9 times the floor (docs/decisions/0022): a recommendation leaves this room."""
 KEPT_CHECKPOINTS = 3
 """Two that stay, the best and the newest, and the one that is being written."""
 DISK_MARGIN_BYTES = 64 * 2**20
@@ -27,6 +29,7 @@ class Backbone:
     parameters: int
     hidden: int
     layers: int
+    heads: int
     intermediate: int
 
 
@@ -56,6 +59,7 @@ def read_backbone(config: Mapping[str, Any], *, parameters: int) -> Backbone:
         parameters=parameters,
         hidden=hidden,
         layers=first("num_hidden_layers", "n_layers", "num_layers"),
+        heads=first("num_attention_heads", "n_heads", "num_heads"),
         intermediate=first("intermediate_size", "hidden_dim", "d_ff"),
     )
 
@@ -72,16 +76,16 @@ def memory_needed(backbone: Backbone, demand: Demand) -> int:
     """Bytes that a training takes beyond what its process has already, at least.
 
     Weights, gradients and Adam's two moments in float32, and what the backward pass keeps of one batch of the longest
-    texts: Korthikanti et al. 2022 (arXiv:2205.05198), section 4.1, less what PyTorch does not keep: attention scores
-    (its kernel is fused) and the inputs of frozen linear layers. `partial` is counted as one layer deep.
+    texts: Korthikanti et al. 2022 (arXiv:2205.05198), section 4.1, at four bytes a number and one a dropout mask.
+    `partial` is counted as one layer deep.
     """
     trained = demand.trained[demand.strategy] * FLOAT_BYTES * (1 + _ADAM_MOMENTS)
     if demand.strategy == "head":  # on features that were computed before
         return trained
     layers = 1 if demand.strategy == "partial" else backbone.layers
-    kept_a_token = layers * (8 * backbone.hidden + 2 * backbone.intermediate) * FLOAT_BYTES
+    kept_a_token = 34 * backbone.hidden + 8 * backbone.intermediate + 9 * backbone.heads * demand.longest_tokens
     weights = backbone.parameters * FLOAT_BYTES
-    return weights + trained + demand.batch_rows * demand.longest_tokens * kept_a_token
+    return weights + trained + demand.batch_rows * demand.longest_tokens * layers * kept_a_token
 
 
 def disk_needed(demand: Demand) -> int:
@@ -90,14 +94,31 @@ def disk_needed(demand: Demand) -> int:
     return KEPT_CHECKPOINTS * weights * (1 + _ADAM_MOMENTS) + 2 * weights + DISK_MARGIN_BYTES
 
 
-def settings_that_fit(backbone: Backbone, demand: Demand, available: int) -> list[tuple[Demand, int]]:
-    """With what each needs: of the strategy that was asked for and of each lighter one, the largest batch that fits."""
-    found = []
-    for strategy in (demand.strategy, *_LIGHTER.get(demand.strategy, ())):
-        smaller = (replace(demand, strategy=strategy, batch_rows=rows) for rows in _halved(demand.batch_rows))
-        needs = ((one, memory_needed(backbone, one)) for one in smaller)
-        found += [next((pair for pair in needs if pair[1] <= available), None)]
-    return [pair for pair in found if pair is not None]
+def settings_that_fit(backbone: Backbone, demand: Demand, available: int) -> list[Demand]:
+    """Of the strategy that was asked for and of each lighter one: its batch, halved until it fits."""
+    strategies = (demand.strategy, *_LIGHTER.get(demand.strategy, ()))
+    smaller = (
+        (replace(demand, strategy=name, batch_rows=rows) for rows in _halved(demand.batch_rows)) for name in strategies
+    )
+    fits = (next((one for one in same if expected_peak(backbone, one) <= available), None) for same in smaller)
+    return [one for one in fits if one is not None]
+
+
+def expected_peak(backbone: Backbone, demand: Demand) -> float:
+    """Bytes that such a training took where it was measured, at most."""
+    return PEAK_RATIO * memory_needed(backbone, demand)
+
+
+def told_fits(backbone: Backbone, fits: Sequence[Demand], asked: Demand) -> str:
+    """The settings in words: what to change, and what a training then takes."""
+    if not fits:
+        return "no setting needs little enough; take a smaller base or a machine with more memory"
+    told = []
+    for fit in fits:
+        changes = [f"strategy {fit.strategy}"] if fit.strategy != asked.strategy else []
+        changes += [f"batch_rows {fit.batch_rows}"] if fit.batch_rows != asked.batch_rows else []
+        told.append(f"{' with '.join(changes)} (about {told_bytes(expected_peak(backbone, fit))})")
+    return f"these would fit: {', '.join(told)}"
 
 
 def _halved(rows: int) -> Iterator[int]:
@@ -106,17 +127,5 @@ def _halved(rows: int) -> Iterator[int]:
         rows //= 2
 
 
-def told_fits(fits: list[tuple[Demand, int]], asked: Demand) -> str:
-    """The settings in words: what to change and what is needed then."""
-    if not fits:
-        return "nothing that can be trained here needs less; use a smaller base or a machine with more memory"
-    told = []
-    for fit, needed in fits:
-        changes = [f"strategy {fit.strategy}"] if fit.strategy != asked.strategy else []
-        changes += [f"batch_rows {fit.batch_rows}"] if fit.batch_rows != asked.batch_rows else []
-        told.append(f"{' and '.join(changes)} ({in_gb(needed)})")
-    return f"with less would fit: {'; '.join(told)}"
-
-
-def in_gb(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+def told_bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, count / 1e6):.0f} MB"

@@ -20,10 +20,10 @@ from retrain.limits import (
     Backbone,
     Demand,
     disk_needed,
-    in_gb,
     memory_needed,
     read_backbone,
     settings_that_fit,
+    told_bytes,
     told_fits,
     trained_numbers,
 )
@@ -61,19 +61,19 @@ class Needs:
             f"strategy {asked.strategy}, batch_rows {asked.batch_rows} and texts of up to {asked.longest_tokens} tokens"
         )
         if self.backbone is None:
-            return f"out of memory: {how} need more than the {in_gb(available)} that are free; use a smaller batch_rows"
-        needed = memory_needed(self.backbone, asked)
-        # What failed above its floor needs more than the estimate said: a setting must be as far below as it was.
-        fits = settings_that_fit(self.backbone, asked, min(available, needed - 1))
+            return f"out of memory: {how} need more than {told_bytes(available)}; take a smaller batch_rows"
+        fits = settings_that_fit(self.backbone, asked, available)
+        fits = [one for one in fits if one != asked]  # it was tried: it ran out above the estimate
         return (
-            f"out of memory: {how} need at least {in_gb(needed)}, {in_gb(available)} are free; {told_fits(fits, asked)}"
+            f"out of memory: {how} need at least {told_bytes(memory_needed(self.backbone, asked))}, "
+            f"{told_bytes(available)} are free; {told_fits(self.backbone, fits, asked)}"
         )
 
     def out_of_disk(self, free: int, *, where: str) -> str:
         return (
-            f"no disk left: this training needs about {in_gb(disk_needed(self.demand))} in {self.disk}, "
-            f"{in_gb(free)} are free{where}; delete what is not needed there, or name a folder on a larger disk as "
-            "DRIFTGATE_HOME"
+            f"no disk left: this training needs about {told_bytes(disk_needed(self.demand))} in {self.disk}, "
+            f"{told_bytes(free)} are free{where}; delete what is not needed there, or name a folder on a larger disk "
+            "as DRIFTGATE_HOME"
         )
 
     @property

@@ -160,7 +160,9 @@ def test_a_run_whose_accuracy_comes_out_otherwise_is_not_reproduced(trained_home
 def test_a_run_is_not_trained_again_on_another_base_or_from_half_a_record(trained_home, refusal, opened):
     run = json.loads(trained_home[1].stdout)["run"]
     assert "no run 'abc'" in refusal("run", "reproduce", "abc")
-    recorded = edit_environment(opened, run, lambda told: {**told, "base": {**told["base"], "weights_sha256": "0" * 64}})
+    recorded = edit_environment(
+        opened, run, lambda told: {**told, "base": {**told["base"], "weights_sha256": "0" * 64}}
+    )
     assert "base 'tiny' has other weights now" in refusal("run", "reproduce", run)
     edit_environment(opened, run, lambda _: {name: value for name, value in recorded.items() if name != "start"})
     assert "its record does not say what it started from" in refusal("run", "reproduce", run)
