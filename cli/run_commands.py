@@ -1,15 +1,18 @@
 """`driftgate run`: what was trained, with which parameters, and what came of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from cli.extras import require_extra
 from cli.group import command_group
 from cli.output import AsJson, cell, facts, show, table
-from cli.parts import open_parts
+from cli.parts import open_parts, person
+from cli.progress import progress_bar
+from cli.quiet import quiet_libraries
+from store.comparison import compare_runs, environment_lines, figures
+from store.errors import Refused
 from store.events import history
-from store.records import Run, RunMetric
 from store.runs import OPEN, get_run, list_runs, run_metrics
 from store.versions import get_deployment
 from store.views import run_view
@@ -62,7 +65,8 @@ def show_(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
         metrics = run_metrics(session, run)
         view = run_view(found, metrics)
         told = {name: value for name, value in view.items() if name not in ("metrics", "evaluation", "environment")}
-        told |= {f"evaluation: {name}": value for name, value in _figures(found.evaluation).items()}
+        told |= {f"environment: {name}": value for name, value in environment_lines(found.environment).items()}
+        told |= {f"evaluation: {name}": value for name, value in figures(found.evaluation).items()}
         names = sorted({metric.name for metric in metrics})
         by_step: dict[int, dict[str, float]] = {}
         for metric in metrics:
@@ -80,48 +84,65 @@ def compare(
     runs: Annotated[list[str], typer.Argument(help="Two runs or more.", metavar="RUN RUN...")],
     as_json: AsJson = False,
 ) -> None:
-    """Runs side by side: parameters, figures and outcome. A star marks the lines in which they differ."""
+    """Runs side by side: parameters, environment, figures and outcome. The lines in which they differ come first,
+    with a star."""
     if len(runs) < 2:
         raise typer.BadParameter("name at least two runs")
     with open_parts(ctx) as parts, parts.database.read() as session:
         found = [(get_run(session, run), run_metrics(session, run)) for run in runs]
-        columns = [_compared(run, metrics) for run, metrics in found]
-        names = list(dict.fromkeys(name for column in columns for name in column))
-        lines = [_line(name, columns) for name in names]
+        lines = compare_runs(found)
         show(
             {
                 "runs": [run_view(run, metrics) for run, metrics in found],
-                "differs": [name for star, name, *_ in lines if star == "*"],
+                "differs": [line.name for line in lines if line.differs],
             },
-            table(("", "", *runs), lines),
+            table(
+                ("", "", *runs),
+                [("*" if line.differs else " ", line.name, *map(cell, line.values)) for line in lines],
+            ),
             as_json=as_json,
         )
 
 
-def _compared(run: Run, metrics: Sequence[RunMetric]) -> dict[str, object]:
-    """What runs are compared by, line by line: parameters, then the last value of each figure."""
-    column: dict[str, object] = {
-        "model": run.model,
-        "base": run.base,
-        "status": run.status,
-        "strategy": run.strategy,
-        "snapshot": run.snapshot,
-        "version": run.version,
-        "cause": run.cause,
-    }
-    plan = run.environment.get("plan", {})
-    column |= {f"parameter: {name}": value for name, value in {**plan, **run.parameters}.items()}
-    column |= {f"evaluation: {name}": value for name, value in _figures(run.evaluation).items()}
-    column |= {f"last: {metric.name}": metric.value for metric in metrics}  # in the order of their steps
-    return column | {"outcome": run.reason}
+@app.command("reproduce", epilog="Example: driftgate run reproduce 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f")
+def reproduce(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
+    """Train a run again from its record, and compare: the same rows, base, starting point, plan and seed.
 
+    No version is made and nothing is deployed; the model's history gets a line. The exit code is 1 when the validation
+    accuracy differs by more than 0.3 points, or the rows are not those of the record.
+    """
+    require_extra("retrain")
+    with open_parts(ctx) as parts:
+        with parts.database.read() as session:
+            get_run(session, run)  # a wrong id is told before torch is loaded
+        with progress_bar() as progress:
+            from retrain.worker import calm_threads
 
-def _line(name: str, columns: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    values = [column.get(name) for column in columns]
-    star = "*" if any(value != values[0] for value in values) else " "
-    return (star, name, *map(cell, values))
+            calm_threads()
+            quiet_libraries()
+            from retrain.reproduce import reproduce_run
 
-
-def _figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an evaluation fits on one line each; `--json` has the rest."""
-    return {name: value for name, value in evaluation.items() if not isinstance(value, Mapping)}
+            found = reproduce_run(
+                parts.settings,
+                parts.database,
+                parts.artifacts,
+                run,
+                by=person(),
+                progress=progress,
+                clock=parts.clock,
+            )
+        told = found.as_dict()
+        epochs = [tuple(epoch.values()) for epoch in told["epochs"]]
+        show(
+            told,
+            facts({name: value for name, value in told.items() if name not in ("epochs", "environment")}),
+            table(("step", "loss then", "loss now", "accuracy then", "accuracy now"), epochs),
+            table(
+                ("", "environment", "then", "now"),
+                [("*", name, *pair) for name, pair in found.environment.items()],
+                empty="the environment is the same",
+            ),
+            as_json=as_json,
+        )
+        if not found.agrees:
+            raise Refused(f"run {run} was not reproduced: {found.verdict}")

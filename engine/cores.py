@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
+from engine.cgroup import own_groups
+
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -17,30 +17,15 @@ def usable_cores() -> int:
 
 def _quotas() -> Iterator[int]:
     """Whole cores, of each quota that holds: `cpu.max` in cgroup v2, `cpu.cfs_quota_us` in v1."""
-    for controllers, folder in _own_folders():
-        for place in (folder, *folder.parents):
-            if not place.is_relative_to(_CGROUPS):
-                break
-            if not controllers and (place / "cpu.max").exists():
-                quota, period = (place / "cpu.max").read_text().split()
-                if quota != "max":
-                    yield int(quota) // int(period)
-            elif "cpu" in controllers and (place / "cpu.cfs_quota_us").exists():
-                quota = (place / "cpu.cfs_quota_us").read_text()
-                if int(quota) > 0:
-                    yield int(quota) // int((place / "cpu.cfs_period_us").read_text())
-
-
-def _own_folders() -> Iterator[tuple[list[str], Path]]:
-    """Controllers and folder of each hierarchy that this process is in, none for v2, as cgroups(7) describes."""
-    if not _OWN_CGROUP.exists():
-        return
-    for line in _OWN_CGROUP.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        top = _CGROUPS / controllers if controllers else _CGROUPS
-        folder = top / path.lstrip("/")
-        # In a container the path may be that of the host, while the container sees its own folder at the top.
-        yield controllers.split(",") if controllers else [], folder if folder.exists() else top
+    for controllers, place in own_groups():
+        if not controllers and (place / "cpu.max").exists():
+            quota, period = (place / "cpu.max").read_text().split()
+            if quota != "max":
+                yield int(quota) // int(period)
+        elif "cpu" in controllers and (place / "cpu.cfs_quota_us").exists():
+            quota = (place / "cpu.cfs_quota_us").read_text()
+            if int(quota) > 0:
+                yield int(quota) // int((place / "cpu.cfs_period_us").read_text())
 
 
 @cache

@@ -5,29 +5,28 @@ finished adapter in the run's work folder. What touches the store at the end is 
 promotion and the run's outcome appear together or not at all.
 """
 
-import os
-import platform
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version as installed_version
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from engine.adapter import WEIGHTS_FILE, read_adapter
 from engine.base import BaseSpec, read_spec
 from engine.precision import speeds_from_json
 from retrain.dataset import Row
+from retrain.environment import describe_environment, describe_material, gone_on_with
 from retrain.evaluate import Evaluation, Serving, evaluate, hold_out
 from retrain.gate import GateRules, GateVerdict, judge_candidate
+from retrain.shortage import available_memory, free_disk, needs_of, told_shortage
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
-from retrain.strategy import TrainingPlan, plan_training
+from retrain.strategy import TrainingPlan, plan_from_json, plan_training
+from retrain.work_folder import clear_work_folder, take_work_folder
 from store.artifacts import ArtifactStore
 from store.bases import get_base
 from store.clock import Clock
@@ -45,7 +44,6 @@ Progress = Callable[[str, float], None]
 """Called with the stage and the share of the whole run that is done, 0 to 1."""
 
 _TRAINING_SHARE = (0.05, 0.85)
-_PACKAGES = ("torch", "transformers", "peft", "onnxruntime", "driftgate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,18 @@ class _Data:
     new_after_seq: int | None
     """Feedback after it is new to the production version; None for a first version."""
     production: Version | None
-    production_adapter: Path | None
+    production_adapter: str | None
+    """Artifact of the production version's adapter."""
     seen_revision: int
+
+    def of(self, split: str) -> list[Row]:
+        return [row for row in self.rows if row.split == split]
+
+    def starting_point(self) -> dict[str, Any] | None:
+        """What a training that begins now starts from, for the record."""
+        if self.production is None:
+            return None
+        return {"version": self.production.number, "artifact": self.production_adapter}
 
 
 def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
@@ -96,13 +104,15 @@ def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
         except DriftgateError as error:
             _fail(worker, run, str(error))
             raise
+        except (OSError, RuntimeError, SafetensorError):
+            heartbeat.confirm()  # the files of a run go with it to whoever takes it over
+            raise
     return {**outcome, "run": run.id, "model": run.model, "seconds": round(time.monotonic() - started, 2)}
 
 
 def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_Heartbeat") -> dict[str, Any]:
-    work = worker.settings.home / "work" / run.id
-    work.mkdir(parents=True, exist_ok=True)
     report = _Reporter(worker, run, progress, heartbeat)
+    work = take_work_folder(worker.settings.home, run.id, worker.owner)
     with worker.database.read() as session:
         base = get_base(session, run.base)
     bundle = worker.artifacts.fetch(base.artifact)
@@ -110,25 +120,18 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
 
     report("snapshot", 0.01)
     data = _gather(worker, run)
-    plan = plan_training(
-        spec,
-        run.strategy,
-        {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
-        rows=sum(row.split == "train" for row in data.rows),
-        epochs=worker.settings.train_epochs,
-        seed=0,
-    )
-    report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=_environment(plan))
-    adapter = _train(worker, run, spec, plan, data, work, report)
+    environment = _environment(worker, run, spec, base.artifact, data)
+    plan = plan_from_json(environment["plan"])
+    report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=environment)
+    adapter = _train(worker, run, spec, plan, data, environment["start"], work, report)
     trainable = _count_parameters(adapter)
-
     report("evaluation", _TRAINING_SHARE[1])
     evaluation = evaluate(
         bundle,
         hold_out(data.rows, new_after_seq=data.new_after_seq),
-        train=[row for row in data.rows if row.split == "train"],
+        train=data.of("train"),
         candidate=adapter,
-        production=data.production_adapter,
+        production=None if data.production_adapter is None else worker.artifacts.fetch(data.production_adapter),
         requires_improvement=run.parameters.get("requires_improvement", True),
         serving=Serving(
             provider=worker.settings.provider,
@@ -141,7 +144,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     verdict = judge_candidate(evaluation.gate, rules)
     report("gate", 0.97)
     version = _conclude(worker, run, spec, data, adapter, evaluation, verdict)
-    shutil.rmtree(work, ignore_errors=True)
+    clear_work_folder(worker.settings.home, run.id)
     progress("done", 1.0)
     return {
         "version": version,
@@ -168,14 +171,13 @@ def _gather(worker: Worker, run: Run) -> _Data:
         parent = (
             None if production is None or production.snapshot is None else get_snapshot(session, production.snapshot)
         )
-    adapter = None if adapter_key is None else worker.artifacts.fetch(adapter_key)
     snapshot_id = run.snapshot or run.parameters.get("snapshot") or _close_snapshot(worker, run, parent)
     return _Data(
         rows=load_snapshot(worker.database, worker.artifacts, snapshot_id),
         snapshot=snapshot_id,
         new_after_seq=None if parent is None else parent.feedback_until,
         production=production,
-        production_adapter=adapter,
+        production_adapter=adapter_key,
         seen_revision=0 if deployment is None else deployment.revision,
     )
 
@@ -202,18 +204,34 @@ def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
     )
 
 
+def _environment(worker: Worker, run: Run, spec: BaseSpec, base_artifact: str, data: _Data) -> dict[str, Any]:
+    """Everything that is needed to train the same again. A run that goes on keeps what it began with."""
+    machine = describe_environment()
+    if "start" in run.environment:
+        return gone_on_with(run.environment, machine)
+    plan = plan_training(
+        spec,
+        run.strategy,
+        {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
+        rows=len(data.of("train")),
+        epochs=worker.settings.train_epochs,
+        seed=0,
+    )
+    material = describe_material(spec, base_artifact, data.snapshot, data.rows, data.starting_point())
+    return {"plan": plan.as_dict(), **material, **machine}
+
+
 def _train(
-    worker: Worker, run: Run, spec: BaseSpec, plan: TrainingPlan, data: _Data, work: Path, report: "_Reporter"
+    worker: Worker,
+    run: Run,
+    spec: BaseSpec,
+    plan: TrainingPlan,
+    data: _Data,
+    start: Mapping[str, Any] | None,
+    work: Path,
+    report: "_Reporter",
 ) -> Path:
     """The finished adapter's folder; trained, or found finished by a worker that was killed later."""
-    from retrain.train import train_adapter  # torch is loaded only by a process that trains
-
-    rows = data.rows
-    train = [row for row in rows if row.split == "train"]
-    validation = [row for row in rows if row.split == "validation"]
-    labels = sorted({row.label for row in rows})
-    if not validation:
-        raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
     finished = work / "adapter"
     if finished.is_dir():
         return finished
@@ -225,17 +243,44 @@ def _train(
             with worker.database.write() as session:
                 add_metrics(session, run.id, step, figures)
 
-    return train_adapter(
-        worker.artifacts.fetch(spec.backbone_artifact),
-        spec,
-        plan,
-        train,
-        validation,
-        labels=labels,
-        start=data.production_adapter,
-        work=work,
-        on_step=on_step,
-    )
+    return train_on_rows(worker.artifacts, spec, plan, data.rows, start=start, work=work, on_step=on_step)
+
+
+def train_on_rows(
+    artifacts: ArtifactStore,
+    spec: BaseSpec,
+    plan: TrainingPlan,
+    rows: Sequence[Row],
+    *,
+    start: Mapping[str, Any] | None,
+    work: Path,
+    on_step: Callable[[int, float, Mapping[str, float]], None],
+) -> Path:
+    """The one way in which rows become an adapter, for a run and for its reproduction.
+
+    start: `environment["start"]` of the run. work: where checkpoints lie. Returns the adapter's folder.
+    """
+    from retrain.train import train_adapter  # torch is loaded only by a process that trains
+
+    train = [row for row in rows if row.split == "train"]
+    validation = [row for row in rows if row.split == "validation"]
+    if not validation:
+        raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
+    backbone = artifacts.fetch(spec.backbone_artifact)
+    needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
+    needs.require(available=available_memory(), free=free_disk(work))
+    with told_shortage(needs):
+        return train_adapter(
+            backbone,
+            spec,
+            plan,
+            train,
+            validation,
+            labels=sorted({row.label for row in rows}),
+            start=None if start is None else artifacts.fetch(start["artifact"]),
+            work=work,
+            on_step=on_step,
+        )
 
 
 def _count_parameters(adapter: Path) -> int:
@@ -322,24 +367,7 @@ def _fail(worker: Worker, run: Run, reason: str) -> None:
             finish_run(session, run.id, owner=worker.owner, status="failed", reason=reason, now=worker.clock())
     except Broken:
         return  # the store itself is down: the lease runs out and the run is tried again
-
-
-def _environment(plan: TrainingPlan) -> dict[str, Any]:
-    return {
-        "plan": plan.as_dict(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "packages": {name: installed_version(name) for name in _PACKAGES if _has(name)},
-    }
-
-
-def _has(name: str) -> bool:
-    try:
-        installed_version(name)
-    except ModuleNotFoundError:
-        return False
-    return True
+    clear_work_folder(worker.settings.home, run.id)
 
 
 class _Heartbeat:
@@ -350,6 +378,7 @@ class _Heartbeat:
         self._run_id = run_id
         self._stop = threading.Event()
         self._lost: LeaseLost | None = None
+        self._renewed_s = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "_Heartbeat":
@@ -361,18 +390,26 @@ class _Heartbeat:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises LeaseLost once the run belongs to somebody else."""
+        """Raises LeaseLost once the run belongs to somebody else.
+
+        A worker that slept for longer than its lease asks before it goes on: its next beat may be seconds away.
+        """
         if self._lost is not None:
             raise self._lost
+        if time.monotonic() - self._renewed_s > self._worker.settings.run_lease_s:
+            self.confirm()
+
+    def confirm(self) -> None:
+        """Renew the lease now. Raises LeaseLost, StoreUnavailable."""
+        lease_s = self._worker.settings.run_lease_s
+        with self._worker.database.write() as session:
+            renew_lease(session, self._run_id, owner=self._worker.owner, lease_s=lease_s, now=self._worker.clock())
+        self._renewed_s = time.monotonic()
 
     def _beat(self) -> None:
-        lease_s = self._worker.settings.run_lease_s
-        while not self._stop.wait(lease_s / 4):
+        while not self._stop.wait(self._worker.settings.run_lease_s / 4):
             try:
-                with self._worker.database.write() as session:
-                    renew_lease(
-                        session, self._run_id, owner=self._worker.owner, lease_s=lease_s, now=self._worker.clock()
-                    )
+                self.confirm()
             except LeaseLost as error:
                 self._lost = error
                 return

@@ -77,6 +77,17 @@ _RATES: Mapping[Strategy, tuple[float, float]] = {
 """Of backbone and head."""
 
 
+def plan_from_json(recorded: Mapping[str, Any]) -> TrainingPlan:
+    """What `as_dict` wrote. Raises Refused for a plan of another release, whose fields mean something else."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()
+    }
+    try:
+        return TrainingPlan(**values)
+    except TypeError as error:
+        raise Refused(f"the recorded plan is not one of this driftgate: {error}; train anew") from None
+
+
 def plan_training(
     spec: BaseSpec, strategy: str, overrides: Mapping[str, Any], *, rows: int, epochs: int, seed: int
 ) -> TrainingPlan:

@@ -72,6 +72,7 @@ class TrainedFolder:
         """Seal it: add the labels and the figures, and give it its name."""
         adapter = self._incoming / _ADAPTER
         _keep_only(adapter, (CONFIG_FILE, WEIGHTS_FILE))
+        _order_config(adapter / CONFIG_FILE)
         tuned = self._incoming / _BACKBONE / "model.safetensors"
         weights = digest_file(tuned) if tuned.exists() else spec.weights_sha256
         (adapter / LABELS_FILE).write_text(AdapterLabels(labels, spec.pooling, weights).as_json())
@@ -94,3 +95,10 @@ def _keep_only(folder: Path, names: tuple[str, ...]) -> None:
     for extra in folder.iterdir():
         if extra.name not in names:
             extra.unlink()
+
+
+def _order_config(file: Path) -> None:
+    """PEFT writes the target modules in the order of a set, which is another one in each process."""
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    file.write_text(json.dumps(config, indent=2, sort_keys=True))

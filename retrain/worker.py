@@ -17,6 +17,7 @@ from retrain.dataset import Row, read_rows
 from retrain.metrics import WorkerMetrics
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import plan_training
+from retrain.work_folder import sweep_work_folders
 from store.artifacts import ArtifactStore, open_artifacts
 from store.bases import get_base
 from store.clock import Clock, utc_now
@@ -46,6 +47,7 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
         server = _serve_metrics(settings, registry)
     owner = name_owner(clock)
     try:
+        sweep_work_folders(settings.home, database)
         while not stop.is_set():
             worked = _work_once(settings, database, artifacts, owner, metrics, clock, stop)
             if worked:

@@ -4,7 +4,7 @@ A worker holds a run by a lease that it renews; when it dies the lease ends and 
 last finished stage. A run that is started again and again without getting anywhere fails, with that reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -213,6 +213,11 @@ def list_runs(session: Session, model: str | None = None) -> list[Run]:
     if model is not None:
         query = query.where(Run.model == model)
     return list(session.scalars(query))
+
+
+def ended_runs(session: Session, run_ids: Sequence[str]) -> set[str]:
+    """Those of `run_ids` that have ended; names that are no run's are none of them."""
+    return set(session.scalars(select(Run.id).where(Run.id.in_(run_ids), Run.ended_at.is_not(None))))
 
 
 def last_run(session: Session, model: str) -> Run | None:

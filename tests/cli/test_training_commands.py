@@ -10,6 +10,8 @@ import pytest
 from store.checks import add_check, last_checks
 from store.clock import utc_now
 from store.database import open_database
+from store.events import history
+from store.runs import get_run, run_metrics
 from store.settings import load_settings
 from tests.cli.stock import add_answers, add_imported_base
 from tests.store.rows import check
@@ -103,6 +105,8 @@ def test_runs_are_listed_and_shown_with_their_curves(trained_home, ask, driftgat
     assert ask("run", "show", run["run"])["metrics"]
     shown = driftgate("run", "show", run["run"]).stdout
     assert "evaluation: accuracy" in shown
+    for name in ("packages.torch", "threads.torch", "base.weights_sha256", "snapshot.rows_sha256", "kernels"):
+        assert f"environment: {name} " in shown
     assert "step" in shown
     assert "no run 'abc'" in refusal("run", "show", "abc")
     assert "did you mean 'tickets'?" in refusal("run", "list", "ticket")
@@ -118,6 +122,58 @@ def test_runs_are_compared_side_by_side(ask, driftgate, data):
     assert "parameter: rank" not in compared["differs"]
     lines = driftgate("run", "compare", first, again["run"]).stdout.splitlines()
     assert any(line.split() == ["*", "parameter:", "seed", "0", "7"] for line in lines)
+    stars = [line.startswith("*") for line in lines[2:]]
+    assert stars == sorted(stars, reverse=True), "what differs comes first"
+    assert {"environment: start.version", "environment: start.artifact"} <= set(compared["differs"])
+    assert not any(name.startswith("environment: packages") for name in compared["differs"])
+
+
+def test_a_run_is_trained_again_from_its_record_to_the_same_bytes_and_nothing_is_deployed(
+    trained_home, ask, home, opened
+):
+    run = json.loads(trained_home[1].stdout)["run"]
+    before = ask("model", "show", "tickets")
+    found = ask("run", "reproduce", run)
+    assert found["reproduced"] is found["identical"] is found["same_snapshot"] is True, found
+    assert (found["difference_points"], found["largest_difference"]) == (0.0, 0.0)
+    assert [epoch["loss_now"] for epoch in found["epochs"]] == [epoch["loss_then"] for epoch in found["epochs"]]
+    assert found["environment"] == {}
+    assert ask("model", "show", "tickets") == before
+    with opened.read() as session:
+        (line,) = history(session, "tickets", kinds=["run_reproduced"])
+    assert line.message.startswith("the same came of it: validation accuracy ")
+    assert line.links == {"run": run}
+    assert not list((home / "work").iterdir())
+
+
+def test_a_run_whose_accuracy_comes_out_otherwise_is_not_reproduced(trained_home, driftgate, opened):
+    run = json.loads(trained_home[1].stdout)["run"]
+    with opened.write() as session:
+        for metric in run_metrics(session, run):
+            if metric.name == "eval_accuracy":
+                metric.value -= 0.0031
+    result = driftgate("run", "reproduce", run)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"error: run {run} was not reproduced: validation accuracy ")
+
+
+def test_a_run_is_not_trained_again_on_another_base_or_from_half_a_record(trained_home, refusal, opened):
+    run = json.loads(trained_home[1].stdout)["run"]
+    assert "no run 'abc'" in refusal("run", "reproduce", "abc")
+    recorded = edit_environment(
+        opened, run, lambda told: {**told, "base": {**told["base"], "weights_sha256": "0" * 64}}
+    )
+    assert "base 'tiny' has other weights now" in refusal("run", "reproduce", run)
+    edit_environment(opened, run, lambda _: {name: value for name, value in recorded.items() if name != "start"})
+    assert "its record does not say what it started from" in refusal("run", "reproduce", run)
+
+
+def edit_environment(database, run, change):
+    with database.write() as session:
+        row = get_run(session, run)
+        before = row.environment
+        row.environment = change(before)
+    return before
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,19 @@ class Started:
     def tail(self) -> str:
         return self.log.read_text("utf-8", errors="replace")[-3000:]
 
+    def every(self, event: str, field: str) -> list[Any]:
+        """What its log says of `field` in each line about `event`."""
+        return [record[field] for record in self._lines(event)]
+
     def _find(self, event: str) -> dict[str, Any] | None:
+        return next(self._lines(event), None)
+
+    def _lines(self, event: str) -> Iterator[dict[str, Any]]:
         for line in self.log.read_text("utf-8", errors="replace").splitlines():
             if line.startswith("{") and f'"{event}"' in line:
                 record: dict[str, Any] = json.loads(line)
                 if record["event"] == event:
-                    return record
-        return None
+                    yield record
 
 
 class Processes:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import cores
+from engine import cgroup, cores
 
 
 @pytest.fixture
 def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where cgroups are, for a process that is in none of them yet, on 8 cores."""
-    monkeypatch.setattr(cores, "_CGROUPS", tmp_path / "fs")
-    monkeypatch.setattr(cores, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(cgroup, "_CGROUPS", tmp_path / "fs")
+    monkeypatch.setattr(cgroup, "_OWN_CGROUP", tmp_path / "own")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))  # this machine may have fewer
     (tmp_path / "fs").mkdir()
     return tmp_path
