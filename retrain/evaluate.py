@@ -1,7 +1,7 @@
 """Evaluation by the serving engine itself: what is judged is exactly what will be served."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,12 @@ from engine.adapter import read_adapter
 from engine.engine import Engine, Scored
 from engine.precision import Precision, PrecisionCheck, checks_to_json, choose_precision
 from engine.speed import offered_precisions
+from retrain.baselines import Baseline
 from retrain.calibrate import fit_temperature
 from retrain.dataset import Row
 from retrain.gate import NO_ROWS, GateEvidence, PairedRows
+from retrain.measure import measure_version
+from retrain.report import Answered, summarise
 from retrain.scores import Scores, score_labels
 from store.errors import BadInput
 from store.reference import Reference
@@ -91,6 +94,8 @@ class Evaluation:
     gate: GateEvidence
     summary: dict[str, Any]
     reference: Reference
+    report: dict[str, Any]
+    """For people; see store/report.py."""
 
 
 def hold_out(rows: Sequence[Row], *, new_after_seq: int | None) -> HeldOut:
@@ -124,9 +129,14 @@ def evaluate(
     production: Path | None,
     requires_improvement: bool,
     serving: Serving,
+    features: Path,
+    others: Sequence[Baseline] = (),
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation:
     """Score candidate and production (adapter folders) on the held-out rows, with one engine.
 
+    features: folder that keeps frozen features. others: further ways to answer the test rows, old ones first, such as
+    a network trained from random weights. progress: called with the share that is done, 0 to 1.
     The gate compares in fp32. The reference is scored in the precision in which the version will be served: the
     monitor compares windows with it, and must not take the rounding of a precision for drift.
     """
@@ -164,7 +174,17 @@ def evaluate(
     evidence = GateEvidence(
         old=paired.get("old", NO_ROWS), new=paired.get("new", NO_ROWS), requires_improvement=requires_improvement
     )
-    return Evaluation(evidence, summary, reference)
+    answered = _answered(held_out, train, in_each["fp32"], None if production is None else production_answers)
+    report = measure_version(
+        engine,
+        str(candidate),
+        answered,
+        precision=choice.precision,
+        features=features,
+        others=others,
+        progress=progress,
+    )
+    return Evaluation(evidence, summary | summarise(report), reference, report)
 
 
 def rows_to_check(rows: Sequence[Row], *, labels: Sequence[str], trained: Collection[str] = ()) -> list[Row]:
@@ -241,6 +261,41 @@ def _pair(candidate: Answers, production: Answers | None, scores: Scores) -> Pai
 def _overall(held_out: HeldOut, answers: dict[str, Answers], majority: str) -> Scores:
     truth = [row.label for row in held_out.old + held_out.new]
     return score_labels(truth, answers["old"].predicted + answers["new"].predicted, majority=majority)
+
+
+def _answered(
+    held_out: HeldOut, train: Sequence[Row], version: Answers, production: Mapping[str, Answers] | None
+) -> Answered:
+    """production: its answers to the old and the new test rows."""
+    test = held_out.old + held_out.new
+    validation = tuple(row for row in held_out.every if row.split == "validation")
+    tested = version.on(test)
+    before = None
+    if production is not None:
+        parts = [production[name] for name in ("old", "new")]
+        before = Baseline(
+            "production",
+            "the version that was in production when this one was made",
+            tuple(label for part in parts for label in part.predicted),
+            parts[0].labels,
+            np.nan_to_num(np.concatenate([part.scored.probabilities for part in parts])),
+        )
+    return Answered(
+        train=tuple(train),
+        validation=validation,
+        test=test,
+        new=held_out.new,
+        length_tokens=tested.scored.length_tokens,
+        version=Baseline(
+            "version",
+            "this version, in fp32",
+            tuple(tested.predicted),
+            version.labels,
+            np.nan_to_num(tested.scored.probabilities),
+        ),
+        production=before,
+        tuned=np.nan_to_num(version.on(validation).scored.probabilities),
+    )
 
 
 def _reference(answers: Answers, *, max_tokens: int) -> Reference:

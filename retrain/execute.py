@@ -36,6 +36,7 @@ from store.errors import Broken, Conflict, DriftgateError, Refused
 from store.feedback import labelled_rows, last_feedback_seq
 from store.records import Deployment, Run, Snapshot, Version
 from store.reference import save_reference
+from store.report import REPORT_KIND, save_report
 from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run, renew_lease, report_progress
 from store.settings import Settings
 from store.snapshots import get_snapshot
@@ -45,6 +46,8 @@ Progress = Callable[[str, float], None]
 """Called with the stage and the share of the whole run that is done, 0 to 1."""
 
 _TRAINING_SHARE = (0.05, 0.85)
+_EVALUATION_SHARE = (0.88, 0.97)
+"""Of what comes after candidate and production have answered."""
 _PACKAGES = ("torch", "transformers", "peft", "onnxruntime", "driftgate")
 
 
@@ -136,6 +139,8 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
             max_loss=worker.settings.precision_max_loss,
             speeds=speeds_from_json(base.speeds),
         ),
+        features=worker.settings.home / "cache" / "features",
+        progress=lambda share: report("evaluation", _within(_EVALUATION_SHARE, share)),
     )
     rules = GateRules(margin=worker.settings.gate_margin, alpha=worker.settings.gate_alpha)
     verdict = judge_candidate(evaluation.gate, rules)
@@ -217,10 +222,9 @@ def _train(
     finished = work / "adapter"
     if finished.is_dir():
         return finished
-    first, last = _TRAINING_SHARE
 
     def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
-        report("training", first + (last - first) * share)
+        report("training", _within(_TRAINING_SHARE, share))
         if figures:
             with worker.database.write() as session:
                 add_metrics(session, run.id, step, figures)
@@ -236,6 +240,11 @@ def _train(
         work=work,
         on_step=on_step,
     )
+
+
+def _within(part: tuple[float, float], share: float) -> float:
+    first, last = part
+    return first + (last - first) * share
 
 
 def _count_parameters(adapter: Path) -> int:
@@ -259,10 +268,13 @@ def _conclude(
     with TemporaryDirectory(prefix="driftgate-reference-") as folder:
         save_reference(evaluation.reference, Path(folder))
         reference_key = worker.artifacts.put("references", Path(folder))
+    with TemporaryDirectory(prefix="driftgate-report-") as folder:
+        save_report(evaluation.report, Path(folder))
+        report_key = worker.artifacts.put(REPORT_KIND, Path(folder))
     now = worker.clock()
     wants_promotion = bool(run.parameters.get("promote", worker.settings.auto_promote))
     production = None if data.production is None else data.production.number
-    summary = {**evaluation.summary, "gate": verdict.as_dict()}
+    summary = {**evaluation.summary, "gate": verdict.as_dict(), "report": report_key}
     with worker.database.write() as session:
         new = NewVersion(
             model=run.model,
