@@ -123,7 +123,7 @@ def _tfidf(train: Taught, validation: Taught, test: Taught) -> _Answered:
     known = hstack([part.fit_transform(train.texts) for part in parts], format="csr")
     asked = hstack([part.transform(test.texts) for part in parts], format="csr")
     model = LogisticRegression(C=_TFIDF_C, solver="saga", tol=1e-3, max_iter=_TFIDF_PASSES, random_state=0)
-    with _unfinished_is_fine():
+    with _calmly():
         model.fit(known, train.labels)
     about = f"word and letter n-grams, TF-IDF, logistic regression (C = {_TFIDF_C:g})"
     return "tfidf", about, *_answers_of(model, asked)
@@ -140,7 +140,7 @@ def _frozen(train: Taught, validation: Taught, test: Taught) -> _Answered:
     tried = []
     for c in _FROZEN_C if validation.rows else _FROZEN_C[1:2]:
         model.set_params(C=c)
-        with _unfinished_is_fine():
+        with _calmly():
             model.fit(known, train.labels)
         right = _right(model.predict(tuned), validation) if validation.rows else 0
         tried.append((right, c, _answers_of(model, asked)))
@@ -166,10 +166,12 @@ def _at_most(taught: Taught, rows: int) -> Taught:
 
 
 @contextmanager
-def _unfinished_is_fine() -> Iterator[None]:
-    """The last passes of a solver change hardly an answer; scikit-learn would warn that they are missing."""
+def _calmly() -> Iterator[None]:
+    """One thread: the matrices are small, and on a busy machine threads that wait for each other took fifty times as
+    long. The last passes of a solver change hardly an answer; scikit-learn would warn that they are missing."""
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
