@@ -16,6 +16,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
         "pyarrow": "pyarrow",
         "scikit-learn": "sklearn",
         "scipy": "scipy",
+        "threadpoolctl": "threadpoolctl",
         "torch": "torch",
         "transformers": "transformers",
     },

@@ -1,7 +1,7 @@
 """Evaluation by the serving engine itself: what is judged is exactly what will be served."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,14 @@ from engine.adapter import read_adapter
 from engine.engine import Engine, Scored
 from engine.precision import Precision, PrecisionCheck, checks_to_json, choose_precision
 from engine.speed import offered_precisions
+from retrain.baselines import Baseline
 from retrain.calibrate import fit_temperature
 from retrain.dataset import Row
+from retrain.features import FeatureCache
 from retrain.gate import NO_ROWS, GateEvidence, PairedRows
+from retrain.measure import measure_version
+from retrain.replay import is_new
+from retrain.report import Answered, summarise
 from retrain.scores import Scores, score_labels
 from store.errors import BadInput
 from store.reference import Reference
@@ -87,17 +92,41 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Servable:
+    """What it takes to answer as a version."""
+
+    bundle: Path
+    """Of the base it stands on."""
+    adapter: Path
+
+
+class _Engines:
+    """One engine a base, opened when it is first asked for."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._open: dict[Path, Engine] = {}
+
+    def of(self, bundle: Path) -> Engine:
+        if bundle not in self._open:
+            self._open[bundle] = Engine(bundle, slots=2, lanes=1, provider=self._provider)
+        return self._open[bundle]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     gate: GateEvidence
     summary: dict[str, Any]
     reference: Reference
+    report: dict[str, Any]
+    """For people; see store/report.py."""
 
 
 def hold_out(rows: Sequence[Row], *, new_after_seq: int | None) -> HeldOut:
     """Sort a snapshot's rows. new_after_seq: feedback after it is new; None for a first version."""
     test = [row for row in rows if row.split == "test"]
-    new = [row for row in test if _is_new(row, new_after_seq)]
-    old = [row for row in test if not _is_new(row, new_after_seq)]
+    new = [row for row in test if is_new(row, new_after_seq)]
+    old = [row for row in test if not is_new(row, new_after_seq)]
     reference = choose_reference(rows, new_after_seq=new_after_seq)
     every = [row for row in rows if row.split in ("validation", "test")]
     return HeldOut(tuple(old), tuple(new), tuple(reference), tuple(every))
@@ -109,37 +138,44 @@ def choose_reference(rows: Sequence[Row], *, new_after_seq: int | None) -> list[
     A version that was trained because the world changed must be compared with the changed world: when the new audit
     rows that were held out suffice, they alone are the reference; else all validation rows.
     """
-    held_out = [row for row in rows if row.split in ("validation", "test") and _is_new(row, new_after_seq)]
+    held_out = [row for row in rows if row.split in ("validation", "test") and is_new(row, new_after_seq)]
     if len(held_out) >= REFERENCE_MIN_ROWS:
         return held_out
     return [row for row in rows if row.split == "validation"]
 
 
 def evaluate(
-    bundle: Path,
+    base: Path,
     held_out: HeldOut,
     *,
     train: Sequence[Row],
-    candidate: Path,
-    production: Path | None,
+    candidate: Servable,
+    production: Servable | None,
     requires_improvement: bool,
     serving: Serving,
+    features: Path,
+    others: Sequence[Baseline] = (),
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluation:
-    """Score candidate and production (adapter folders) on the held-out rows, with one engine.
+    """Score candidate and production on the held-out rows, each with the engine that serves it.
 
+    base: bundle whose frozen features the baselines use. features: folder that keeps them. others: further ways to answer the test rows, old ones first, such as
+    a network trained from random weights. progress: called with the share that is done, 0 to 1.
     The gate compares in fp32. The reference is scored in the precision in which the version will be served: the
     monitor compares windows with it, and must not take the rounding of a precision for drift.
     """
-    engine = Engine(bundle, slots=2, lanes=1, provider=serving.provider)
-    in_each = _answer_in_each(engine, candidate, held_out.every)
+    engines = _Engines(serving.provider)
+    engine = engines.of(candidate.bundle)
+    in_each = _answer_in_each(engine, candidate.adapter, held_out.every)
     checks = compare_with_fp32(in_each)
     speeds = {name: speed for name, speed in serving.speeds.items() if name in in_each}
     choice = choose_precision(serving.precision, speeds=speeds, checks=checks, max_loss=serving.max_loss)
     test = {"old": held_out.old, "new": held_out.new}
     candidate_answers = {name: in_each["fp32"].on(rows) for name, rows in test.items()}
-    production_answers = (
-        {} if production is None else {name: _answer(engine, production, rows) for name, rows in test.items()}
-    )
+    production_answers: dict[str, Answers] = {}
+    if production is not None:
+        answering = engines.of(production.bundle)
+        production_answers = {name: _answer(answering, production.adapter, rows) for name, rows in test.items()}
     majority = Counter(row.label for row in train).most_common(1)[0][0]
     summary: dict[str, Any] = {}
     paired: dict[str, PairedRows] = {}
@@ -164,7 +200,17 @@ def evaluate(
     evidence = GateEvidence(
         old=paired.get("old", NO_ROWS), new=paired.get("new", NO_ROWS), requires_improvement=requires_improvement
     )
-    return Evaluation(evidence, summary, reference)
+    answered = _answered(held_out, train, in_each["fp32"], None if production is None else production_answers)
+    report = measure_version(
+        engine,
+        str(candidate.adapter),
+        answered,
+        precision=choice.precision,
+        features=FeatureCache(features, engines.of(base)),
+        others=others,
+        progress=progress,
+    )
+    return Evaluation(evidence, summary | summarise(report), reference, report)
 
 
 def rows_to_check(rows: Sequence[Row], *, labels: Sequence[str], trained: Collection[str] = ()) -> list[Row]:
@@ -210,10 +256,6 @@ def compare_with_fp32(answers: Mapping[Precision, Answers]) -> dict[Precision, P
     }
 
 
-def _is_new(row: Row, new_after_seq: int | None) -> bool:
-    return new_after_seq is not None and row.feedback_seq is not None and row.feedback_seq > new_after_seq
-
-
 def _answer(engine: Engine, adapter: Path, rows: Sequence[Row], *, precision: Precision = "fp32") -> Answers:
     packed = read_adapter(adapter, engine.spec, assume_base=True)
     engine.bank.load(str(adapter), packed)
@@ -241,6 +283,41 @@ def _pair(candidate: Answers, production: Answers | None, scores: Scores) -> Pai
 def _overall(held_out: HeldOut, answers: dict[str, Answers], majority: str) -> Scores:
     truth = [row.label for row in held_out.old + held_out.new]
     return score_labels(truth, answers["old"].predicted + answers["new"].predicted, majority=majority)
+
+
+def _answered(
+    held_out: HeldOut, train: Sequence[Row], version: Answers, production: Mapping[str, Answers] | None
+) -> Answered:
+    """production: its answers to the old and the new test rows."""
+    test = held_out.old + held_out.new
+    validation = tuple(row for row in held_out.every if row.split == "validation")
+    tested = version.on(test)
+    before = None
+    if production is not None:
+        parts = [production[name] for name in ("old", "new")]
+        before = Baseline(
+            "production",
+            "the version that was in production when this one was made",
+            tuple(label for part in parts for label in part.predicted),
+            parts[0].labels,
+            np.nan_to_num(np.concatenate([part.scored.probabilities for part in parts])),
+        )
+    return Answered(
+        train=tuple(train),
+        validation=validation,
+        test=test,
+        new=held_out.new,
+        length_tokens=tested.scored.length_tokens,
+        version=Baseline(
+            "version",
+            "this version, in fp32",
+            tuple(tested.predicted),
+            version.labels,
+            np.nan_to_num(tested.scored.probabilities),
+        ),
+        production=before,
+        tuned=np.nan_to_num(version.on(validation).scored.probabilities),
+    )
 
 
 def _reference(answers: Answers, *, max_tokens: int) -> Reference:

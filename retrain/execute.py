@@ -35,6 +35,7 @@ from store.errors import Broken, Conflict, DriftgateError, Refused
 from store.feedback import labelled_rows, last_feedback_seq
 from store.records import Deployment, Run, Snapshot, Version
 from store.reference import save_reference
+from store.report import REPORT_KIND, save_report
 from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run, renew_lease, report_progress
 from store.settings import Settings
 from store.snapshots import get_snapshot
@@ -43,7 +44,10 @@ from store.versions import NewVersion, get_adapter, get_version, promote, regist
 Progress = Callable[[str, float], None]
 """Called with the stage and the share of the whole run that is done, 0 to 1."""
 
-_TRAINING_SHARE = (0.05, 0.85)
+_TRAINING_SHARE = (0.05, 0.82)
+_EXPORT_SHARE = (0.82, 0.85)
+_EVALUATION_SHARE = (0.88, 0.97)
+"""Of what comes after candidate and production have answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class _Data:
     production: Version | None
     production_adapter: str | None
     """Artifact of the production version's adapter."""
+    production_base: Base | None
+    """What that stands on: the run's own base, or one that was tuned from it."""
     seen_revision: int
 
     def of(self, split: str) -> list[Row]:
@@ -80,9 +86,20 @@ class _Data:
 
     def starting_point(self) -> dict[str, Any] | None:
         """What a training that begins now starts from, for the record."""
-        if self.production is None:
+        if self.production is None or self.production_base is None:
             return None
-        return {"version": self.production.number, "artifact": self.production_adapter}
+        base = self.production_base
+        return {
+            "version": self.production.number,
+            "artifact": self.production_adapter,
+            "backbone": None if base.parent is None else spec_from_json(base.spec).backbone_artifact,
+            "feedback_until": self.new_after_seq,
+        }
+
+    def production_servable(self, artifacts: ArtifactStore) -> Servable | None:
+        if self.production_adapter is None or self.production_base is None:
+            return None
+        return Servable(artifacts.fetch(self.production_base.artifact), artifacts.fetch(self.production_adapter))
 
 
 def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
@@ -123,15 +140,16 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     environment = _environment(worker, run, spec, base.artifact, data)
     plan = plan_from_json(environment["plan"])
     report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=environment)
-    adapter = _train(worker, run, spec, plan, data, environment["start"], work, report)
-    trainable = _count_parameters(adapter)
-    report("evaluation", _TRAINING_SHARE[1])
+    trained = _train(worker, run, bundle, plan, data, environment["start"], work, report)
+    own = _own_base(worker, run, base, spec, trained, report)
+    report("evaluation", _EXPORT_SHARE[1])
+    stands_on = bundle if own is None else worker.artifacts.fetch(own.artifact)
     evaluation = evaluate(
         bundle,
         hold_out(data.rows, new_after_seq=data.new_after_seq),
         train=data.of("train"),
-        candidate=adapter,
-        production=None if data.production_adapter is None else worker.artifacts.fetch(data.production_adapter),
+        candidate=Servable(stands_on, trained.adapter),
+        production=data.production_servable(worker.artifacts),
         requires_improvement=run.parameters.get("requires_improvement", True),
         serving=Serving(
             provider=worker.settings.provider,
@@ -139,18 +157,20 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
             max_loss=worker.settings.precision_max_loss,
             speeds=speeds_from_json(base.speeds),
         ),
+        features=worker.settings.home / "cache" / "features",
+        progress=lambda share: report("evaluation", _within(_EVALUATION_SHARE, share)),
     )
     rules = GateRules(margin=worker.settings.gate_margin, alpha=worker.settings.gate_alpha)
     verdict = judge_candidate(evaluation.gate, rules)
     report("gate", 0.97)
-    version = _conclude(worker, run, spec, data, adapter, evaluation, verdict)
+    version = _conclude(worker, run, own or base, data, trained.adapter, evaluation, verdict)
     clear_work_folder(worker.settings.home, run.id)
     progress("done", 1.0)
     return {
         "version": version,
         "strategy": plan.strategy,
-        "trainable_parameters": trainable,
-        "total_parameters": spec.parameters + trainable,
+        "trainable_parameters": trained.figures.trainable_parameters,
+        "total_parameters": _total_parameters(spec, trained),
         "accuracy": evaluation.summary["accuracy"],
         "macro_f1": evaluation.summary["macro_f1"],
         "outcome": verdict.outcome,
@@ -167,7 +187,8 @@ def _gather(worker: Worker, run: Run) -> _Data:
         deployment = session.get(Deployment, run.model)
         number = None if deployment is None else deployment.production
         production = None if number is None else get_version(session, run.model, number)
-        adapter_key = None if production is None else get_adapter(session, production).artifact
+        adapter = None if production is None else get_adapter(session, production)
+        base = None if adapter is None else get_base(session, adapter.base)
         parent = (
             None if production is None or production.snapshot is None else get_snapshot(session, production.snapshot)
         )
@@ -177,7 +198,8 @@ def _gather(worker: Worker, run: Run) -> _Data:
         snapshot=snapshot_id,
         new_after_seq=None if parent is None else parent.feedback_until,
         production=production,
-        production_adapter=adapter_key,
+        production_adapter=None if adapter is None else adapter.artifact,
+        production_base=base,
         seen_revision=0 if deployment is None else deployment.revision,
     )
 
@@ -224,94 +246,97 @@ def _environment(worker: Worker, run: Run, spec: BaseSpec, base_artifact: str, d
 def _train(
     worker: Worker,
     run: Run,
-    spec: BaseSpec,
+    bundle: Path,
     plan: TrainingPlan,
     data: _Data,
     start: Mapping[str, Any] | None,
     work: Path,
     report: "_Reporter",
-) -> Path:
-    """The finished adapter's folder; trained, or found finished by a worker that was killed later."""
-    finished = work / "adapter"
-    if finished.is_dir():
-        return finished
-    first, last = _TRAINING_SHARE
+) -> Trained:
+    """What was trained, now or by a worker that was killed later."""
 
     def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
-        report("training", first + (last - first) * share)
+        report("training", _within(_TRAINING_SHARE, share))
         if figures:
             with worker.database.write() as session:
                 add_metrics(session, run.id, step, figures)
 
-    return train_on_rows(worker.artifacts, spec, plan, data.rows, start=start, work=work, on_step=on_step)
+    return train_on_rows(
+        worker.artifacts,
+        bundle,
+        plan,
+        data.rows,
+        start=start,
+        features=worker.settings.home / "cache" / "features",
+        work=work,
+        on_step=on_step,
+    )
 
 
-def train_on_rows(
-    artifacts: ArtifactStore,
-    spec: BaseSpec,
-    plan: TrainingPlan,
-    rows: Sequence[Row],
-    *,
-    start: Mapping[str, Any] | None,
-    work: Path,
-    on_step: Callable[[int, float, Mapping[str, float]], None],
-) -> Path:
-    """The one way in which rows become an adapter, for a run and for its reproduction.
-
-    start: `environment["start"]` of the run. work: where checkpoints lie. Returns the adapter's folder.
-    """
-    from retrain.train import train_adapter  # torch is loaded only by a process that trains
-
-    train = [row for row in rows if row.split == "train"]
-    validation = [row for row in rows if row.split == "validation"]
-    if not validation:
-        raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
-    backbone = artifacts.fetch(spec.backbone_artifact)
-    needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
-    needs.require(available=available_memory(), free=free_disk(work))
-    with told_shortage(needs):
-        return train_adapter(
-            backbone,
-            spec,
-            plan,
-            train,
-            validation,
-            labels=sorted({row.label for row in rows}),
-            start=None if start is None else artifacts.fetch(start["artifact"]),
-            work=work,
-            on_step=on_step,
-        )
+def _total_parameters(spec: BaseSpec, trained: Trained) -> int:
+    """Of what answers: the backbone with its head and, where there are any, LoRA matrices."""
+    head = (spec.hidden + 1) * len(read_labels(trained.adapter).labels)
+    return spec.parameters + (trained.figures.trainable_parameters if trained.backbone is None else head)
 
 
-def _count_parameters(adapter: Path) -> int:
-    """Numbers in the adapter: LoRA matrices and head, which is all that was trained."""
-    with safe_open(adapter / WEIGHTS_FILE, framework="numpy") as tensors:
-        return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no iterator
+def _within(part: tuple[float, float], share: float) -> float:
+    first, last = part
+    return first + (last - first) * share
+
+
+def _own_base(
+    worker: Worker, run: Run, family: Base, spec: BaseSpec, trained: Trained, report: "_Reporter"
+) -> Base | None:
+    """The base that serves a tuned backbone; None where the adapter stands on the run's own base."""
+    if trained.backbone is None:
+        return None
+    from retrain.tuned_base import export_tuned  # torch again
+
+    name = f"{run.model[:40]}.{run.id[-12:]}"
+    labels = len(read_labels(trained.adapter).labels)
+    first, last = _EXPORT_SHARE
+    own, artifact = export_tuned(
+        trained.backbone,
+        spec,
+        worker.artifacts,
+        name=name,
+        labels=labels,
+        progress=lambda step, share: report("export", first + (last - first) * share),
+    )
+    return base_record(own, artifact, parent=family.name, speeds=speeds_from_json(family.speeds), now=worker.clock())
 
 
 def _conclude(
     worker: Worker,
     run: Run,
-    spec: BaseSpec,
+    base: Base,
     data: _Data,
     adapter: Path,
     evaluation: Evaluation,
     verdict: GateVerdict,
 ) -> int:
-    """Store the artifacts, then write version, rollout, promotion and outcome in one transaction."""
-    packed = read_adapter(adapter, spec, assume_base=True)
+    """Store the artifacts, then write version, rollout, promotion and outcome in one transaction.
+
+    base: what the version stands on; written as well, if it is one of its own.
+    """
+    packed = read_adapter(adapter, spec_from_json(base.spec), assume_base=True)
     adapter_key = worker.artifacts.put("adapters", adapter)
     with TemporaryDirectory(prefix="driftgate-reference-") as folder:
         save_reference(evaluation.reference, Path(folder))
         reference_key = worker.artifacts.put("references", Path(folder))
+    with TemporaryDirectory(prefix="driftgate-report-") as folder:
+        save_report(evaluation.report, Path(folder))
+        report_key = worker.artifacts.put(REPORT_KIND, Path(folder))
     now = worker.clock()
     wants_promotion = bool(run.parameters.get("promote", worker.settings.auto_promote))
     production = None if data.production is None else data.production.number
-    summary = {**evaluation.summary, "gate": verdict.as_dict()}
+    summary = {**evaluation.summary, "gate": verdict.as_dict(), "report": report_key}
     with worker.database.write() as session:
+        if base.parent is not None:
+            add_base(session, base)
         new = NewVersion(
             model=run.model,
-            base=run.base,
+            base=base.name,
             adapter_artifact=adapter_key,
             rank=packed.rank,
             labels=packed.labels,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from server.console.card import card_page, report_of
 from server.console.drift import drift_page
 from server.parts import parts_of
 from server.security import has_scope, needs
@@ -17,6 +18,7 @@ from store.errors import NotFound
 from store.events import history
 from store.feedback import count_feedback
 from store.predictions import count_predictions
+from store.report import load_report
 from store.runs import list_runs
 from store.versions import list_models
 
@@ -72,6 +74,17 @@ def model_drift(model: str, request: Request, check: str | None = None) -> Respo
     parts, texts = parts_of(request), has_scope(request, "review")
     with parts.database.read() as session:
         return _page("drift.html", **drift_page(session, model, check, parts.settings, parts.clock(), texts=texts))
+
+
+@router.get("/models/{model}/{version}")
+def model_card(model: str, version: int, request: Request) -> Response:
+    """The card of a version: what it is for, how good it is against what costs less, and where it is not."""
+    parts = parts_of(request)
+    with parts.database.read() as session:
+        key = report_of(session, model, version)
+    report = None if key is None else load_report(parts.artifacts.fetch(key))
+    with parts.database.read() as session:
+        return _page("card.html", **card_page(session, model, version, report))
 
 
 @router.get("/drift/{check}")

@@ -53,7 +53,9 @@ def test_enough_new_rows_are_the_reference_alone() -> None:
     assert choose_reference(old + new[1:], new_after_seq=10) == old + [r for r in new[1:] if r.split == "validation"]
 
 
-def test_candidate_and_production_answer_the_same_rows(tiny: ImportedBase, make_adapter: MakeAdapter) -> None:
+def test_candidate_and_production_answer_the_same_rows(
+    tiny: ImportedBase, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
     production, candidate = (make_adapter(tiny, labels=("no", "yes"), seed=seed) for seed in (1, 2))
     rows = [row(n, "test" if n % 2 else "validation", label="yes" if n % 3 else "no") for n in range(80)]
     evaluation = evaluate(
@@ -64,6 +66,7 @@ def test_candidate_and_production_answer_the_same_rows(tiny: ImportedBase, make_
         production=production,
         requires_improvement=True,
         serving=Serving(),
+        features=tmp_path,
     )
     old = evaluation.gate.old
     assert old.rows == 40
@@ -74,7 +77,9 @@ def test_candidate_and_production_answer_the_same_rows(tiny: ImportedBase, make_
     assert evaluation.reference.probabilities.shape == (40, 2)
 
 
-def test_a_class_that_the_version_does_not_know_is_marked(tiny: ImportedBase, make_adapter: MakeAdapter) -> None:
+def test_a_class_that_the_version_does_not_know_is_marked(
+    tiny: ImportedBase, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
     rows = [row(n, split, label="maybe" if n == 0 else "no") for n in range(30) for split in ("test", "validation")]
     evaluation = evaluate(
         tiny.bundle,
@@ -84,6 +89,7 @@ def test_a_class_that_the_version_does_not_know_is_marked(tiny: ImportedBase, ma
         production=None,
         requires_improvement=True,
         serving=Serving(),
+        features=tmp_path,
     )
     assert evaluation.reference.true_label.tolist().count(-1) == 1
     assert evaluation.gate.first_version
@@ -145,7 +151,9 @@ def test_a_version_whose_labels_lie_far_apart_keeps_them_in_int8(tiny, split_at,
     assert verdict.allowed, verdict.why
 
 
-def test_an_evaluation_checks_every_held_out_row_and_scores_the_reference_as_it_will_be_served(tiny, split_at) -> None:
+def test_an_evaluation_checks_every_held_out_row_and_scores_the_reference_as_it_will_be_served(
+    tiny, split_at, tmp_path
+) -> None:
     folder, rows = split_at(-1)
     placed = [Row(r.text, r.label, split=("validation", "test")[i % 2]) for i, r in enumerate(rows)]
     speeds = {"fp32": 100.0, "int8": 250.0}
@@ -159,6 +167,7 @@ def test_an_evaluation_checks_every_held_out_row_and_scores_the_reference_as_it_
             production=None,
             requires_improvement=True,
             serving=Serving(max_loss=max_loss, speeds=speeds),
+            features=tmp_path,
         )
         return found.summary, found.reference
 

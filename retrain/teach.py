@@ -1,0 +1,72 @@
+"""From rows to trained weights: the one way, for a run and for its reproduction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.base import read_spec
+from engine.engine import Engine
+from retrain.dataset import Row
+from retrain.features import FeatureCache
+from retrain.replay import replay
+from retrain.shortage import available_memory, free_disk, needs_of, told_shortage
+from retrain.strategy import TrainingPlan
+from retrain.trained import Trained
+from store.artifacts import ArtifactStore
+from store.errors import Refused
+
+
+def train_on_rows(
+    artifacts: ArtifactStore,
+    bundle: Path,
+    plan: TrainingPlan,
+    rows: Sequence[Row],
+    *,
+    start: Mapping[str, Any] | None,
+    features: Path,
+    work: Path,
+    on_step: Callable[[int, float, Mapping[str, float]], None],
+) -> Trained:
+    """Train on the training rows among `rows`, and choose on the validation rows.
+
+    bundle: of the base. start: `environment["start"]` of the run, what it starts from and after which feedback a row
+    is new to that. features: folder that keeps frozen features. work: where checkpoints lie. Raises Refused where
+    nothing can be trained.
+    """
+    from retrain.train import Start, TrainingData, train_version  # torch is loaded only by a process that trains
+
+    train = [row for row in rows if row.split == "train"]
+    validation = [row for row in rows if row.split == "validation"]
+    if not validation:
+        raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
+    spec = read_spec(bundle)
+    backbone = artifacts.fetch(spec.backbone_artifact)
+    taught, weights = replay(
+        train,
+        new_after_seq=None if start is None else start.get("feedback_until"),
+        share=plan.replay_share,
+        weight=plan.replay_weight,
+        seed=plan.seed,
+    )
+
+    def features_of(texts: Sequence[str]) -> Any:
+        return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts)
+
+    needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
+    needs.require(available=available_memory(), free=free_disk(work))
+    with told_shortage(needs):
+        return train_version(
+            backbone,
+            spec,
+            plan,
+            TrainingData(taught, validation, tuple(sorted({row.label for row in rows})), weights),
+            features=features_of,
+            start=None if start is None else Start(*_fetched(artifacts, start)),
+            work=work,
+            on_step=on_step,
+        )
+
+
+def _fetched(artifacts: ArtifactStore, start: Mapping[str, Any]) -> tuple[Path, Path | None]:
+    backbone = start.get("backbone")
+    return artifacts.fetch(start["artifact"]), None if backbone is None else artifacts.fetch(backbone)
