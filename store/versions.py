@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from store.bases import require_promotable
 from store.errors import BadInput, Conflict, Refused, unknown
 from store.events import tell
 from store.records import Adapter, Base, Deployment, Model, Version
@@ -235,7 +236,7 @@ def promote(
 
     A person may promote what the gate rejected; the event says who did and why. seen_revision: the revision the
     decision was based on, if it was based on one; a later one is a Conflict. Raises NotFound; Conflict; Refused for
-    a version that is archived.
+    a version that is archived, or whose base is not approved.
     """
     deployment = get_deployment(session, model)
     version = get_version(session, model, number)
@@ -243,6 +244,8 @@ def promote(
         raise Refused(f"version {number} of {model!r} is archived; it cannot be promoted")
     if deployment.production == number:
         raise Conflict(f"version {number} of {model!r} is in production already")
+    base = session.get_one(Base, get_adapter(session, version).base)
+    require_promotable(base, model=model, version=number)
     _change(session, deployment, seen_revision, now=now, **_settled(number, previous=deployment.production))
     tell(session, model, "promoted", reason, by=by, now=now, version=number, **links)
     return deployment
