@@ -26,6 +26,7 @@ from engine.precision import speeds_from_json
 from retrain.dataset import Row
 from retrain.evaluate import Evaluation, Serving, evaluate, hold_out
 from retrain.gate import GateRules, GateVerdict, judge_candidate
+from retrain.licence import require_licence
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_training
 from store.artifacts import ArtifactStore
@@ -105,6 +106,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     report = _Reporter(worker, run, progress, heartbeat)
     with worker.database.read() as session:
         base = get_base(session, run.base)
+    require_licence(base.license, worker.settings.denied_licences, what=f"base {base.name!r}")
     bundle = worker.artifacts.fetch(base.artifact)
     spec = read_spec(bundle)
 
@@ -311,7 +313,7 @@ def _try_promotion(
             rollout=rollout,
             snapshot=data.snapshot,
         )
-    except Conflict as error:
+    except (Conflict, Refused) as error:  # Refused: the base was retired while it was trained on
         return f"passed the gate but was not promoted: {error}", "open"
     return verdict.reason, "promoted"
 
