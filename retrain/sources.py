@@ -8,7 +8,6 @@ they trust it, and only to build the architecture, with `pretrained=False`; the 
 """
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -217,4 +216,4 @@ def _load_weights(encoder: Any, file: Path, name: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or os.strerror(getattr(error, "errno", 0) or 0)).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0]
