@@ -320,6 +320,7 @@ def base_row(now: datetime) -> Base:
         pooling="mean",
         spec={},
         artifact="bases/minilm",
+        state="approved",
         created_at=now,
     )
 

@@ -72,12 +72,14 @@ def build_base(home: Path) -> BaseSpec:
 
     from cli.quiet import quiet_libraries
     from retrain.export import import_base
+    from retrain.sources import Source
 
     quiet_libraries()
     with opened(home) as store:
-        spec, key = import_base(str(get_model_path()), store.artifacts, name="minilm")
+        folder = Path(get_model_path())
+        spec, key = import_base(Source(str(folder), folder), store.artifacts, name="minilm")
         with store.database.write() as session:
-            add_base(session, base_record(spec, key, now=utc_now()))
+            add_base(session, base_record(spec, key, state="approved", now=utc_now()))
     return spec
 
 

@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
         "pandas": "pandas",
         "peft": "peft",
         "pyarrow": "pyarrow",
+        "pyyaml": "yaml",
         "scikit-learn": "sklearn",
         "scipy": "scipy",
         "threadpoolctl": "threadpoolctl",

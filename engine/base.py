@@ -89,11 +89,16 @@ def base_record(
     *,
     name: str | None = None,
     speeds: Mapping[Precision, float] | None = None,
+    state: str = "candidate",
+    card: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
+    parent: str | None = None,
     now: datetime,
 ) -> Base:
     """What the store keeps of an imported base.
 
     name: the one it gets there, the spec's own by default. speeds: tokens/s by precision, where they were measured.
+    state, card, profile, parent: see store.records.Base.
     """
     return Base(
         name=name or spec.name,
@@ -106,6 +111,10 @@ def base_record(
         spec=spec_to_json(spec),
         artifact=artifact,
         speeds=dict(speeds or {}),
+        state=state,
+        card=dict(card or {}),
+        profile=dict(profile or {}),
+        parent=parent,
         created_at=now,
     )
 

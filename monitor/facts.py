@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate, audit_accuracy
 from monitor.episode import SinceDrift
 from monitor.policy import PolicyFacts, RetrainPolicy
+from store.bases import get_base
 from store.events import history
 from store.feedback import (
     ROWS_A_LABEL,
@@ -22,6 +23,7 @@ from store.records import Run, Version
 from store.runs import OPEN, last_run
 from store.settings import Settings
 from store.snapshots import get_snapshot
+from store.versions import get_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class StoredFacts:
     """When the policy asked for runs, the newest times."""
     run: Run | None
     """The newest run of the model."""
+    base_retired: bool
     nothing_new_since_rejection: bool
 
     def with_drift(
@@ -69,6 +72,7 @@ class StoredFacts:
             last_run_at=None if self.run is None else (self.run.ended_at or self.run.created_at),
             asked_at=self.asked_at,
             open_run=self.run.id if self.run is not None and self.run.status in OPEN else None,
+            base_retired=self.base_retired,
             nothing_new_since_rejection=self.nothing_new_since_rejection,
         )
 
@@ -95,6 +99,7 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
         asked_at=tuple(event.at for event in asked_for),
         trained_at=max(version.created_at, judged_at or version.created_at),
         run=run,
+        base_retired=get_base(session, get_adapter(session, version).base).state == "retired",
         nothing_new_since_rejection=(
             run is not None and run.status == "rejected" and run.parameters.get("feedback_until") == until
         ),

@@ -102,6 +102,8 @@ class PolicyFacts:
     open_run: str | None
     can_build_on: bool = True
     """Whether the version has a snapshot; one that was imported as an adapter has none."""
+    base_retired: bool = False
+    """Nothing new is trained on the version's base."""
     nothing_new_since_rejection: bool = False
     """The newest run was rejected by the gate, and not one label came since."""
 
@@ -114,8 +116,8 @@ class PolicyDecision:
     triggers: tuple[str, ...]
     """What calls for a run: drift, accuracy, date."""
     blockers: tuple[str, ...]
-    """What stands in the way: unmeasured, no_loss; no_snapshot, open_run, cooldown, budget, labels, audit,
-    nothing_new."""
+    """What stands in the way: unmeasured, no_loss; base_retired, no_snapshot, open_run, cooldown, budget, labels,
+    audit, nothing_new."""
     reasons: tuple[str, ...]
     """One phrase for each trigger, each blocker and the alert, in this order."""
     summary: str
@@ -243,6 +245,8 @@ def _is_a_loss(measured: Estimate, validation: Estimate, policy: RetrainPolicy, 
 def _blockers(facts: PolicyFacts, policy: RetrainPolicy, now: datetime, *, improve: bool) -> dict[str, str]:
     """improve: whether the gate will ask the candidate to be better on new audit rows; not if the date alone calls."""
     found = {}
+    if facts.base_retired:
+        found["base_retired"] = "its base is retired"
     if not facts.can_build_on:
         found["no_snapshot"] = "the version was imported and has no training data to build on"
     if facts.open_run is not None:

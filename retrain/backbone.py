@@ -131,4 +131,8 @@ def encoder_layers(backbone: nn.Module) -> list[nn.Module]:
     stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
     if not stacks:
         raise Refused(f"{type(backbone).__name__} has no stack of layers; train it with strategy head, lora or full")
-    return list(max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters())))
+    return list(max(stacks, key=_numbers_in))
+
+
+def _numbers_in(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

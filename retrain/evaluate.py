@@ -159,8 +159,9 @@ def evaluate(
 ) -> Evaluation:
     """Score candidate and production on the held-out rows, each with the engine that serves it.
 
-    base: bundle whose frozen features the baselines use. features: folder that keeps them. others: further ways to answer the test rows, old ones first, such as
-    a network trained from random weights. progress: called with the share that is done, 0 to 1.
+    base: bundle whose frozen features the baselines use. features: folder that keeps them. others: further ways to
+    answer the test rows, old ones first, such as a network trained from random weights. progress: called with the
+    share that is done, 0 to 1.
     The gate compares in fp32. The reference is scored in the precision in which the version will be served: the
     monitor compares windows with it, and must not take the rounding of a precision for drift.
     """

@@ -7,33 +7,34 @@ promotion and the run's outcome appear together or not at all.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from engine.adapter import WEIGHTS_FILE, read_adapter
-from engine.base import BaseSpec, read_spec
+from engine.adapter import read_adapter, read_labels
+from engine.base import BaseSpec, base_record, read_spec, spec_from_json
 from engine.precision import speeds_from_json
 from retrain.dataset import Row
 from retrain.environment import describe_environment, describe_material, gone_on_with
-from retrain.evaluate import Evaluation, Serving, evaluate, hold_out
+from retrain.evaluate import Evaluation, Servable, Serving, evaluate, hold_out
 from retrain.gate import GateRules, GateVerdict, judge_candidate
-from retrain.shortage import available_memory, free_disk, needs_of, told_shortage
+from retrain.licence import require_licence
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_from_json, plan_training
+from retrain.teach import train_on_rows
+from retrain.trained import Trained
 from retrain.work_folder import clear_work_folder, take_work_folder
 from store.artifacts import ArtifactStore
-from store.bases import get_base
+from store.bases import add_base, get_base
 from store.clock import Clock
 from store.database import Database
 from store.errors import Broken, Conflict, DriftgateError, Refused
 from store.feedback import labelled_rows, last_feedback_seq
-from store.records import Deployment, Run, Snapshot, Version
+from store.records import Base, Deployment, Run, Snapshot, Version
 from store.reference import save_reference
 from store.report import REPORT_KIND, save_report
 from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run, renew_lease, report_progress
@@ -132,6 +133,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     work = take_work_folder(worker.settings.home, run.id, worker.owner)
     with worker.database.read() as session:
         base = get_base(session, run.base)
+    require_licence(base.license, worker.settings.denied_licences, what=f"base {base.name!r}")
     bundle = worker.artifacts.fetch(base.artifact)
     spec = read_spec(bundle)
 
@@ -381,7 +383,7 @@ def _try_promotion(
             rollout=rollout,
             snapshot=data.snapshot,
         )
-    except Conflict as error:
+    except (Conflict, Refused) as error:  # Refused: the base was retired while it was trained on
         return f"passed the gate but was not promoted: {error}", "open"
     return verdict.reason, "promoted"
 

@@ -4,7 +4,6 @@ Each target `nn.Linear` is wrapped so that it adds `x @ A @ B`, with A and B of 
 therefore data, not graph, and rows for different adapters share a batch.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -32,7 +31,9 @@ from engine.base import (
     spec_to_json,
 )
 from retrain.backbone import pool, read_pooling, text_limit
+from retrain.licence import NONE_STATED
 from retrain.quantize import write_int8_graph
+from retrain.sources import Source
 from retrain.unpad import unpad
 from store.artifacts import ArtifactStore, digest_file
 from store.errors import BadInput, Refused
@@ -83,47 +84,51 @@ class _AdapterGraph(nn.Module):
 
 
 def import_base(
-    source: str,
+    source: Source,
     artifacts: ArtifactStore,
     *,
     name: str,
     lora_targets: tuple[str, ...] = ("query", "value"),
     max_rank: int = 16,
     max_labels: int = 256,
-    license_name: str | None = None,
+    license_name: str = NONE_STATED,
     progress: Callable[[str, float], None] = lambda step, share: None,
 ) -> tuple[BaseSpec, str]:
-    """Export `source` (a local Hugging Face folder, or a hub id) and store it; returns its spec and artifact key.
+    """Export `source` and store it; returns its spec and artifact key.
 
-    progress: called with each step as it begins, and the share of the time that has gone, 0 to 1.
+    license_name: as retrain.licence judged it. progress: called with each step as it begins, and the share of the time
+    that has gone, 0 to 1.
     Raises BadInput for a source that cannot be read, Refused for one that cannot be exported.
     """
     progress("reading the weights", 0.0)
-    folder = _resolve(source)
-    config = _load(lambda: AutoConfig.from_pretrained(folder), source)
+    folder = source.folder
+    config = _load(lambda: AutoConfig.from_pretrained(folder, trust_remote_code=False), source.name)
     backbone = _load(
         lambda: AutoModel.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, attn_implementation="eager"
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="eager",
         ),
-        source,
+        source.name,
     ).eval()
     with tempfile.TemporaryDirectory(prefix="driftgate-backbone-") as scratch:
         backbone_folder = Path(scratch)
         for file in _BACKBONE_FILES:
             if not (folder / file).exists():
-                raise Refused(f"{source!r} has no {file}; only safetensors weights are loaded, never pickles")
+                raise Refused(f"{source.name!r} has no {file}; only safetensors weights are loaded, never pickles")
             shutil.copyfile(folder / file, backbone_folder / file)
         AutoTokenizer.from_pretrained(folder).backend_tokenizer.save(str(backbone_folder / TOKENIZER_FILE))
         pooling, own = read_pooling(folder, backbone)
-        wrapped = _wrap_targets(backbone, lora_targets, source)
-        card = _read_card(folder)
+        wrapped = _wrap_targets(backbone, lora_targets, source.name)
         weights_sha256 = digest_file(folder / "model.safetensors")
         spec = BaseSpec(
             name=name,
-            source=source,
-            aliases=_aliases(source, folder),
-            revision=_revision(folder, weights_sha256),
-            license=license_name or card.get("license", "none stated"),
+            source=source.name,
+            aliases=source.aliases,
+            revision=source.revision(weights_sha256),
+            license=license_name,
             architecture=type(backbone).__name__,
             modality="text",
             task="text-classification",
@@ -171,25 +176,6 @@ def store_bundle(
         spec = replace(spec, backbone_artifact=artifacts.put("backbones", backbone_folder))
         (bundle / SPEC_FILE).write_text(json.dumps(spec_to_json(spec), indent=1, sort_keys=True))
         return spec, artifacts.put("bases", bundle)
-
-
-def _resolve(source: str) -> Path:
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    if source.startswith((".", "/", "~")):
-        raise BadInput(f"no folder {source!r}; name a Hugging Face model folder or a hub id", where="source")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md", "1_Pooling/*"]
-    try:
-        return Path(snapshot_download(source, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise BadInput(
-            f"{source!r} is neither a folder here nor a model that the hub hands out: {str(error).splitlines()[0]}",
-            where="source",
-        ) from error
 
 
 def _load(load: Any, source: str) -> Any:
@@ -264,28 +250,3 @@ def _gather_graph(spec: BaseSpec) -> onnx.ModelProto:
     slots = helper.make_tensor_value_info("slots", int64, ["rows"])
     graph = helper.make_graph(nodes, "gather", [slots, *banks], rows)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
-
-
-def _aliases(source: str, folder: Path) -> tuple[str, ...]:
-    """Other spellings of the source. Not the name inside config.json: that one names what it was made from."""
-    return tuple(sorted({str(folder), str(folder.resolve())} - {source}))
-
-
-def _revision(folder: Path, weights_sha256: str) -> str:
-    """The hub's commit where the folder is a hub snapshot, else the digest of config and weights."""
-    if folder.parent.name == "snapshots":
-        return folder.name
-    config = digest_file(folder / "config.json")
-    return hashlib.sha256(f"{config}{weights_sha256}".encode()).hexdigest()[:12]
-
-
-def _read_card(folder: Path) -> dict[str, str]:
-    """`key: value` lines of the model card's front matter."""
-    readme = folder / "README.md"
-    if not readme.exists():
-        return {}
-    parts = readme.read_text("utf-8", errors="replace").split("---\n", 2)
-    if len(parts) < 3 or parts[0].strip():
-        return {}
-    pairs = (line.split(":", 1) for line in parts[1].splitlines() if ":" in line and not line.startswith((" ", "-")))
-    return {key.strip(): value.strip() for key, value in pairs if value.strip()}

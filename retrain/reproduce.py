@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
+from sqlalchemy.orm import Session
 
 from engine.adapter import WEIGHTS_FILE
-from engine.base import BaseSpec, read_spec
+from engine.base import BaseSpec, read_spec, spec_from_json
 from retrain.environment import describe_environment
-from retrain.execute import train_on_rows
 from retrain.snapshot import digest_rows, load_snapshot
 from retrain.strategy import plan_from_json
+from retrain.teach import train_on_rows
+from retrain.trained import BACKBONE_WEIGHTS
 from store.artifacts import ArtifactStore
 from store.bases import get_base
 from store.clock import Clock
@@ -27,7 +29,7 @@ from store.comparison import environment_lines
 from store.database import Database
 from store.errors import Conflict, Refused
 from store.events import tell
-from store.records import Base, Run
+from store.records import Base, Run, Version
 from store.runs import OPEN, get_run, run_metrics
 from store.settings import Settings
 from store.versions import get_adapter, get_version
@@ -130,10 +132,10 @@ def reproduce_run(
         before = by_step((metric.step, metric.name, metric.value) for metric in run_metrics(session, run_id))
         base = get_base(session, run.base)
         version = None if run.version is None else get_version(session, run.model, run.version)
-        weights = None if version is None else get_adapter(session, version).artifact
+        left = None if version is None else _left_by(session, version, family=run.base)
     require_record(run, before)
-    spec = read_spec(artifacts.fetch(base.artifact))
-    require_same_base(run, base, spec)
+    bundle = artifacts.fetch(base.artifact)
+    require_same_base(run, base, read_spec(bundle))
     progress("snapshot", 0.0)
     recorded = run.environment["snapshot"]
     rows = load_snapshot(database, artifacts, recorded["id"])
@@ -148,16 +150,19 @@ def reproduce_run(
     works = settings.home / "work"
     works.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"again-{run_id}-", dir=works) as work:
-        folder = train_on_rows(
+        trained = train_on_rows(
             artifacts,
-            spec,
+            bundle,
             plan_from_json(run.environment["plan"]),
             rows,
             start=run.environment["start"],
+            features=settings.home / "cache" / "features",
             work=Path(work),
             on_step=on_step,
         )
-        identical, largest = (None, None) if weights is None else compare_weights(artifacts.fetch(weights), folder)
+        identical, largest = (
+            (None, None) if left is None else compare_weights(_weights_of(artifacts, left), trained.weights)
+        )
     found = Reproduction(
         run=run.id,
         model=run.model,
@@ -232,11 +237,36 @@ def kept_accuracy(figures: Figures) -> float:
     return min(evaluated, key=lambda values: values.get("eval_loss", 0.0))["eval_accuracy"]
 
 
-def compare_weights(then: Path, now: Path) -> tuple[bool, float | None]:
-    """Whether the files are the same bytes, and the largest difference between two numbers of equal place."""
-    if (then / WEIGHTS_FILE).read_bytes() == (now / WEIGHTS_FILE).read_bytes():
+def _left_by(session: Session, version: Version, *, family: str) -> list[tuple[str, str]]:
+    """Artifact and file of the weights that a run left: of the adapter, and of a backbone that it tuned."""
+    adapter = get_adapter(session, version)
+    left = [(adapter.artifact, WEIGHTS_FILE)]
+    if adapter.base != family:
+        left.append((spec_from_json(get_base(session, adapter.base).spec).backbone_artifact, BACKBONE_WEIGHTS))
+    return left
+
+
+def _weights_of(artifacts: ArtifactStore, left: Sequence[tuple[str, str]]) -> list[Path]:
+    return [artifacts.fetch(artifact) / name for artifact, name in left]
+
+
+def compare_weights(then: Sequence[Path], now: Sequence[Path]) -> tuple[bool, float | None]:
+    """Whether the safetensors files are the same bytes, and the largest difference between two numbers of equal place.
+
+    The difference is None where the files hold other tensors, or there are more of them.
+    """
+    if len(then) != len(now):
+        return False, None
+    compared = [_compare_files(one, other) for one, other in zip(then, now, strict=True)]
+    largest = [difference for _, difference in compared]
+    known = [difference for difference in largest if difference is not None]
+    return all(same for same, _ in compared), max(known) if len(known) == len(largest) else None
+
+
+def _compare_files(then: Path, now: Path) -> tuple[bool, float | None]:
+    if then.read_bytes() == now.read_bytes():
         return True, 0.0
-    old, new = load_file(then / WEIGHTS_FILE), load_file(now / WEIGHTS_FILE)
+    old, new = load_file(then), load_file(now)
     if {name: value.shape for name, value in old.items()} != {name: value.shape for name, value in new.items()}:
         return False, None
     return False, max((float(np.abs(old[name] - new[name]).max(initial=0.0)) for name in old), default=0.0)

@@ -15,7 +15,8 @@ from engine.base import TOKENIZER_FILE, BaseSpec
 from store.artifacts import digest_file
 
 _FOLDER, _ADAPTER, _BACKBONE, _FIGURES = "trained", "adapter", "backbone", "figures.json"
-BACKBONE_FILES = ("config.json", "model.safetensors", TOKENIZER_FILE)
+BACKBONE_WEIGHTS = "model.safetensors"
+BACKBONE_FILES = ("config.json", BACKBONE_WEIGHTS, TOKENIZER_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Trained:
     backbone: Path | None
     """config.json, model.safetensors and tokenizer.json of a tuned backbone; None where the base's own serves."""
     figures: Figures
+
+    @property
+    def weights(self) -> list[Path]:
+        """Safetensors files: of the adapter, then of the backbone."""
+        return [self.adapter / WEIGHTS_FILE, *([] if self.backbone is None else [self.backbone / BACKBONE_WEIGHTS])]
 
 
 class TrainedFolder:
@@ -73,7 +79,7 @@ class TrainedFolder:
         adapter = self._incoming / _ADAPTER
         _keep_only(adapter, (CONFIG_FILE, WEIGHTS_FILE))
         _order_config(adapter / CONFIG_FILE)
-        tuned = self._incoming / _BACKBONE / "model.safetensors"
+        tuned = self._incoming / _BACKBONE / BACKBONE_WEIGHTS
         weights = digest_file(tuned) if tuned.exists() else spec.weights_sha256
         (adapter / LABELS_FILE).write_text(AdapterLabels(labels, spec.pooling, weights).as_json())
         (self._incoming / _FIGURES).write_text(json.dumps(asdict(figures), indent=1))

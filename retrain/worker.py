@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 
 from engine.base import spec_from_json
 from retrain.dataset import Row, read_rows
+from retrain.licence import require_licence
 from retrain.metrics import WorkerMetrics
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import plan_training
 from retrain.work_folder import sweep_work_folders
 from store.artifacts import ArtifactStore, open_artifacts
-from store.bases import get_base
+from store.bases import get_base, require_trainable
 from store.clock import Clock, utc_now
 from store.database import Database, open_database
 from store.errors import BadInput, Broken, Conflict, DriftgateError
@@ -92,15 +93,19 @@ def train_now(
 ) -> dict[str, Any]:
     """Train a version from a file, here and now; if this process dies a worker carries the run on.
 
-    Returns what `driftgate train --json` prints. Raises BadInput for unusable data, Refused, Conflict, NotFound.
+    Returns what `driftgate train --json` prints. Raises BadInput for unusable data; Refused, also for a base
+    that must not be trained on; Conflict, NotFound.
     """
     from retrain.execute import Worker, execute_run
 
     calm_threads()
     check_name(model)
     with database.read() as session:
-        spec = spec_from_json(get_base(session, base).spec)
+        known = get_base(session, base)
+        spec = spec_from_json(known.spec)
         until = last_feedback_seq(session, model)
+    require_trainable(known, production=promote)  # queueing the run asks again, after the seconds that the data takes
+    require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
     overrides: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
     rows = read_rows(data, text_column=text_column, label_column=label_column)
     plan_training(spec, strategy, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)

@@ -79,7 +79,31 @@ class Base(Record):
     artifact: Mapped[str]
     speeds: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Tokens/s on one core by precision, as measured where it was imported; empty if nobody did."""
+    state: Mapped[str] = mapped_column(String(16), default="candidate")
+    """candidate, approved or retired (store.bases): only on an approved one is trained for production."""
+    card: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What whoever published it says of it (retrain.base_card); what nobody said is not in it."""
+    profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What was measured of it on import (engine.profile); empty if nobody did."""
+    parent: Mapped[str | None]
+    """The base it was tuned from, if a `full` or `partial` training made it a graph of its own."""
     created_at: Mapped[datetime]
+
+
+class BaseEvent(Record):
+    """An append-only line in the story of a base, of the same make as an Event."""
+
+    __tablename__ = "base_events"
+    __table_args__ = (Index("ix_base_events_base_seq", "base", "seq"),)
+
+    seq: Mapped[int] = mapped_column(Sequence64, primary_key=True, autoincrement=True)
+    base: Mapped[str] = mapped_column(ForeignKey("bases.name"))
+    kind: Mapped[str] = mapped_column(String(64))
+    """imported, approved or retired."""
+    message: Mapped[str]
+    """Why."""
+    by: Mapped[str]
+    at: Mapped[datetime]
 
 
 class Adapter(Record):

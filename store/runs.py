@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import case, or_, select, update
 from sqlalchemy.orm import Session
 
+from store.bases import get_base, require_trainable
 from store.errors import Conflict, unknown
 from store.events import tell
 from store.ids import new_id
@@ -37,8 +38,10 @@ class NewRun:
 
 
 def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run:
-    """Queue a run. Raises Conflict while another one of the same model is open."""
+    """Queue a run. Raises Conflict while another one of the same model is open, NotFound, and Refused for a base that
+    must not be trained on: a run that does not say otherwise (`promote` in its parameters) is for production."""
     session.get(Base, new.base, with_for_update={"key_share": True})  # who else asks at this moment waits
+    require_trainable(get_base(session, new.base), production=bool(new.parameters.get("promote", True)))
     open_run = session.scalar(select(Run.id).where(Run.model == new.model, Run.status.in_(OPEN)))
     if open_run is not None:
         raise Conflict(f"model {new.model!r} has an open run already: {open_run}")

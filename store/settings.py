@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         0.90, gt=0, lt=1, description="Alert when accuracy is below this share of validation accuracy"
     )
 
+    # Bases
+    licenses_denied: str = Field(
+        "*research*,apple-amlr,deepfloyd-if-license",
+        description="Licences that no base may have, with commas; `*` stands for anything",
+    )
+
     # Worker and gate
     worker_port: int = Field(8083, ge=0, le=65535, description="Metrics port of `worker`; 0 takes a free one")
     worker_poll_s: float = Field(1.0, gt=0, description="How often the worker looks for queued runs")
@@ -126,6 +132,11 @@ class Settings(BaseSettings):
     @cached_property
     def artifacts(self) -> str:
         return self.artifacts_url or str((self.home / "artifacts").resolve())
+
+    @property
+    def denied_licences(self) -> tuple[str, ...]:
+        """Entries of `licenses_denied`."""
+        return tuple(entry.strip() for entry in self.licenses_denied.split(",") if entry.strip())
 
     @property
     def embedded(self) -> bool:

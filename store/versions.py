@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from store.bases import family_of, get_base, require_promotable
 from store.errors import BadInput, Conflict, Refused, unknown
 from store.events import tell
 from store.records import Adapter, Base, Deployment, Model, Version
@@ -84,10 +85,11 @@ def check_name(name: str, *, what: str = "model") -> str:
 def register_version(session: Session, new: NewVersion, *, by: str, now: datetime) -> int:
     """Add adapter and version, and the model with its empty deployment if it is new; returns the version number."""
     check_name(new.model)
-    session.get(Base, new.base, with_for_update={"key_share": True})  # one registration on a base at a time
+    family = family_of(session, get_base(session, new.base)).name
+    session.get(Base, family, with_for_update={"key_share": True})  # one registration on a base at a time
     model = session.get(Model, new.model)
     if model is None:
-        session.add(Model(name=new.model, base=new.base, created_at=now))
+        session.add(Model(name=new.model, base=family, created_at=now))
         session.flush()
         session.add(
             Deployment(
@@ -102,7 +104,7 @@ def register_version(session: Session, new: NewVersion, *, by: str, now: datetim
                 updated_at=now,
             )
         )
-    elif model.base != new.base:
+    elif model.base != family:
         raise Refused(
             f"model {new.model!r} stands on base {model.base!r}; a version on {new.base!r} needs another model name"
         )
@@ -235,7 +237,7 @@ def promote(
 
     A person may promote what the gate rejected; the event says who did and why. seen_revision: the revision the
     decision was based on, if it was based on one; a later one is a Conflict. Raises NotFound; Conflict; Refused for
-    a version that is archived.
+    a version that is archived, or whose base is not approved.
     """
     deployment = get_deployment(session, model)
     version = get_version(session, model, number)
@@ -243,6 +245,8 @@ def promote(
         raise Refused(f"version {number} of {model!r} is archived; it cannot be promoted")
     if deployment.production == number:
         raise Conflict(f"version {number} of {model!r} is in production already")
+    base = session.get_one(Base, get_adapter(session, version).base)
+    require_promotable(family_of(session, base), model=model, version=number)
     _change(session, deployment, seen_revision, now=now, **_settled(number, previous=deployment.production))
     tell(session, model, "promoted", reason, by=by, now=now, version=number, **links)
     return deployment

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from store.records import Base, Check, Deployment, Event, Run, RunMetric, Version
+from store.records import Base, BaseEvent, Check, Deployment, Event, Run, RunMetric, Version
 from store.versions import get_adapter, get_deployment, list_versions
 
 
@@ -104,7 +104,7 @@ def run_view(row: Run, metrics: Iterable[RunMetric] = ()) -> dict[str, Any]:
     }
 
 
-def base_view(row: Base) -> dict[str, Any]:
+def base_view(row: Base, story: Iterable[BaseEvent]) -> dict[str, Any]:
     return {
         "name": row.name,
         "source": row.source,
@@ -115,6 +115,14 @@ def base_view(row: Base) -> dict[str, Any]:
         "pooling": row.pooling,
         "artifact": row.artifact,
         "speeds": row.speeds,
+        "state": row.state,
+        "parent": row.parent,
+        "card": row.card,
+        "profile": row.profile,
         "created_at": row.created_at.isoformat(),
         "spec": row.spec,
+        "story": [
+            {"at": event.at.isoformat(), "kind": event.kind, "message": event.message, "by": event.by}
+            for event in story
+        ],
     }

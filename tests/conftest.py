@@ -76,8 +76,9 @@ def tiny(tiny_source: Path, artifacts: ArtifactStore) -> ImportedBase:
 
 def _import(source: Path, artifacts: ArtifactStore, name: str, **options: object) -> ImportedBase:
     from retrain.export import import_base
+    from retrain.sources import Source
 
-    spec, key = import_base(str(source), artifacts, name=name, **options)  # type: ignore[arg-type]
+    spec, key = import_base(Source(str(source), source), artifacts, name=name, **options)  # type: ignore[arg-type]
     return ImportedBase(spec=spec, artifact=key, bundle=artifacts.fetch(key), source=source)
 
 

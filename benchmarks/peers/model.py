@@ -123,17 +123,19 @@ def build_tiny_home(home: Path) -> None:
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     from cli.quiet import quiet_libraries
     from retrain.export import import_base
+    from retrain.sources import Source
 
     quiet_libraries()
     home.mkdir(parents=True, exist_ok=True)
     settings = load_settings(home=home)
     artifacts = open_artifacts(settings)
     database = open_database(settings)
-    spec, key = import_base(str(_save_tiny_bert(home / "tiny-bert")), artifacts, name="tiny")
+    folder = _save_tiny_bert(home / "tiny-bert")
+    spec, key = import_base(Source(str(folder), folder), artifacts, name="tiny")
     adapter = _store_random_adapter(home / "adapter-1", spec, artifacts, LABELS[1], seed=1)
     now = utc_now()
     with database.write() as session:
-        add_base(session, base_record(spec, key, now=now))
+        add_base(session, base_record(spec, key, state="approved", now=now))
         new = NewVersion(model=MODEL, base="tiny", adapter_artifact=adapter, rank=8, labels=LABELS[1])
         register_version(session, new, by="benchmark", now=now)
         promote(session, MODEL, 1, by="benchmark", reason="the first one", now=now)

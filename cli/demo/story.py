@@ -122,7 +122,7 @@ def _train_first_version(environment: dict[str, str], rows: Sequence[Ticket], ho
     say("A help desk sorts its mail. It imports a pretrained backbone and fine-tunes it on its own tickets.")
     data = home / "tickets.csv"
     _write_csv(data, rows)
-    _command(environment, "base", "import", str(get_model_path()), "--name", BASE)
+    _command(environment, "base", "import", str(get_model_path()), "--name", BASE, "--approve")
     trained = _command(
         environment, "train", "--base", BASE, "--model", MODEL, "--data", str(data), "--epochs", "4", "--promote"
     )

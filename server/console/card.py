@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from server.console.card_charts import WIDTH, dot_chart, heat_map, reliability_diagram
-from store.bases import get_base
+from store.bases import base_story, get_base
 from store.events import history
 from store.runs import get_run, run_metrics
 from store.snapshots import get_snapshot
@@ -54,7 +54,7 @@ def card_page(session: Session, model: str, number: int, report: Mapping[str, An
     version = version_view(session, row)
     run = None if row.run is None else run_view(get_run(session, row.run), run_metrics(session, row.run))
     snapshot = None if row.snapshot is None else get_snapshot(session, row.snapshot)
-    base = base_view(get_base(session, version["base"]))
+    base = base_view(get_base(session, version["base"]), base_story(session, version["base"]))
     events = [event for event in history(session, model, kinds=_STORY) if event.version == number]
     return {
         "model": model,

@@ -21,7 +21,7 @@ from tests.conftest import ImportedBase
 def add_imported_base(
     database: Database, home: Path, base: ImportedBase, *, name: str | None = None, **columns: Any
 ) -> None:
-    """Leave the store as `driftgate base import` does, with the artifacts copied from the session's base."""
+    """Leave the store as `driftgate base import --approve` does, with the artifacts copied from the session's base."""
     for key in (base.artifact, base.spec.backbone_artifact):
         source = base.bundle.parents[1] / key
         shutil.copytree(source, home / "artifacts" / key, dirs_exist_ok=True)
@@ -29,7 +29,7 @@ def add_imported_base(
     with database.write() as session:
         add_base(
             session,
-            base_record(spec, base.artifact, name=name, now=utc_now(), **columns),
+            base_record(spec, base.artifact, name=name, now=utc_now(), **{"state": "approved", **columns}),
         )
 
 

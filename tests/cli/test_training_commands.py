@@ -346,3 +346,32 @@ def test_a_backtest_leaves_out_what_the_version_knows_and_refuses_what_it_cannot
     assert driftgate(*ordinary, "--mix", usual).exit_code == 2
     assert driftgate(*ordinary, "--in-order", "--mix", usual, "--share", 0.1).exit_code == 2
     assert driftgate(*ordinary, "--in-order", "--windows", 5).exit_code == 2
+
+
+def test_a_candidate_trains_but_not_for_production(tmp_path, tiny, data):
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    home = tmp_path / "other"
+    database = open_database(load_settings(home=home))
+    add_imported_base(database, home, tiny, state="candidate")
+    database.close()
+
+    def train(*options, **environment):
+        command = ["train", "--base", "tiny", "--model", "tickets", "--data", str(data), "--epochs", "1", *options]
+        return CliRunner().invoke(app, ["--home", str(home), *command], env=environment, catch_exceptions=False)
+
+    refused = train("--promote")
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "error: base 'tiny' is a candidate, and only approved bases train for production; "
+        "say driftgate base approve tiny --why TEXT, or train without promoting"
+    )
+    denied = train(DRIFTGATE_LICENSES_DENIED="none stated")
+    assert "error: base 'tiny' cannot be used here: its licence, 'none stated', is one that" in denied.stderr
+    trained = train()
+    assert trained.exit_code == 0, trained.stderr
+    model = ["--home", str(home), "model", "promote", "tickets", "1"]
+    promoted = CliRunner().invoke(app, model, catch_exceptions=False)
+    assert "version 1 of 'tickets' stands on base 'tiny', which is a candidate" in promoted.stderr

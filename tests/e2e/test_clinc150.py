@@ -83,7 +83,7 @@ def first_version(
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
         writer.writerows(clinc["old_train"])
-    driftgate(environment, "base", "import", str(minilm_source), "--name", "minilm")
+    driftgate(environment, "base", "import", str(minilm_source), "--name", "minilm", "--approve")
     return driftgate(
         environment,
         "train",

@@ -56,6 +56,7 @@ facts_of_all_kinds = st.builds(
     new_labels=st.integers(0, 1200),
     new_audit_labels=st.integers(0, 600),
     can_build_on=st.booleans(),
+    base_retired=st.booleans(),
     trained_at=st.integers(0, 60).map(lambda days: NOW - timedelta(days=days)),
     last_run_at=st.none() | st.integers(0, 72).map(lambda hours: NOW - timedelta(hours=hours)),
     asked_at=st.lists(st.integers(0, 400).map(lambda hours: NOW - timedelta(hours=hours)), max_size=4),
@@ -306,3 +307,10 @@ def test_more_labels_never_hold_a_run_back(facts: PolicyFacts, more: int) -> Non
     if decide_retrain(facts, POLICY, NOW).action is Action.RETRAIN:
         richer = replace(facts, new_labels=facts.new_labels + more)
         assert decide_retrain(richer, POLICY, NOW).action is Action.RETRAIN
+
+
+def test_nothing_is_trained_on_a_retired_base() -> None:
+    decision = decide_retrain(replace(LOSS, base_retired=True), POLICY, NOW)
+    assert decision.action is Action.ALERT
+    assert decision.blockers == ("base_retired",)
+    assert decision.summary.endswith("but its base is retired")

@@ -6,6 +6,7 @@ from monitor.check import compute, look, run_check
 from monitor.facts import policy_from
 from monitor.policy import Action
 from monitor.record import Computed, Seen, record_check
+from store.bases import retire_base
 from store.errors import Conflict
 from store.runs import NewRun, enqueue_run, list_runs
 from store.versions import NewVersion, promote, register_version
@@ -75,6 +76,16 @@ def test_a_rejected_run_is_not_repeated_on_the_very_same_labels(make_world: Make
     assert run_check(world.parts, "tickets").policy.blockers == ("nothing_new",)
     world.answer(120, DRIFTED, audit=1.0, labelled=True)
     assert run_check(world.parts, "tickets").run is not None
+
+
+def test_a_check_on_a_retired_base_asks_for_no_run(make_world: MakeWorld) -> None:
+    world = make_world(retrain_min_labels=100, confirm_checks=1)
+    world.deploy()
+    world.answer(120, DRIFTED, audit=1.0, labelled=True)
+    with world.parts.database.write() as session:
+        retire_base(session, "minilm", why="replaced", by="ann", now=world.clock())
+    result = run_check(world.parts, "tickets")
+    assert (result.run, result.policy.blockers) == (None, ("base_retired",))
 
 
 def _record(world: World, seen: Seen, computed: Computed):  # type: ignore[no-untyped-def]  # CheckResult

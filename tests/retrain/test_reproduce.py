@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from engine.adapter import WEIGHTS_FILE
 from retrain.reproduce import (
     MOST_POINTS,
     Reproduction,
@@ -78,19 +77,20 @@ def test_the_accuracy_that_counts_is_that_of_the_lowest_loss():
 
 
 def test_weights_are_compared_by_bytes_then_by_number_then_by_shape(tmp_path):
-    def adapter(name, **tensors):
-        folder = tmp_path / name
-        folder.mkdir()
-        save_file(tensors, folder / WEIGHTS_FILE)
-        return folder
+    def weights(name, **tensors):
+        save_file(tensors, tmp_path / name)
+        return tmp_path / name
 
     zeros = np.zeros((2, 3), np.float32)
-    one = adapter("one", a=zeros, b=zeros)
-    assert compare_weights(one, adapter("same", a=zeros, b=zeros)) == (True, 0.0)
-    identical, largest = compare_weights(one, adapter("near", a=zeros, b=zeros - 0.25))
-    assert (identical, largest) == (False, pytest.approx(0.25))
-    assert compare_weights(one, adapter("wide", a=zeros, b=np.zeros((2, 4), np.float32))) == (False, None)
-    assert compare_weights(one, adapter("less", a=zeros)) == (False, None)
+    one = weights("one", a=zeros, b=zeros)
+    same, near = weights("same", a=zeros, b=zeros), weights("near", a=zeros, b=zeros - 0.25)
+    wide, less = weights("wide", a=zeros, b=np.zeros((2, 4), np.float32)), weights("less", a=zeros)
+    assert compare_weights([one], [same]) == (True, 0.0)
+    assert compare_weights([one], [near]) == (False, pytest.approx(0.25))
+    assert compare_weights([one], [wide]) == (False, None)
+    assert compare_weights([one], [less]) == (False, None)
+    assert compare_weights([one, near], [same, one]) == (False, pytest.approx(0.25))
+    assert compare_weights([one, near], [same]) == (False, None)
 
 
 def test_only_the_machine_is_compared_line_by_line():

@@ -146,7 +146,7 @@ def stock(database: Database, tiny: ImportedBase, adapters: list[NewVersion]) ->
     with database.write() as session:
         add_base(
             session,
-            base_record(spec, tiny.artifact, now=now),
+            base_record(spec, tiny.artifact, state="approved", now=now),
         )
         session.flush()
         for new in adapters:

@@ -24,6 +24,7 @@ def base(name: str = "minilm", **columns: Any) -> Base:
         "pooling": "mean",
         "spec": {},
         "artifact": f"bases/{name}",
+        "state": "approved",
         "created_at": NOW,
     }
     return Base(name=name, **{**values, **columns})
