@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from engine.base import Pooling
+from engine.base import BaseSpec, Pooling
 from retrain.losses import RowLoss, weighted_mean
 from store.errors import Refused
 
@@ -126,12 +126,18 @@ def load_backbone(folder: Path, *, random_weights: bool = False, attention: str 
     return cast(PreTrainedModel, AutoModel.from_pretrained(folder, use_safetensors=True, **options))
 
 
+def load_classifier(folder: Path, spec: BaseSpec, labels: int, *, loss: RowLoss = _cross_entropy) -> PooledClassifier:
+    """A fresh head for `labels` classes on the backbone in `folder`, pooled as base `spec` is."""
+    return PooledClassifier(load_backbone(folder), spec.pooling, labels, loss=loss)
+
+
 def encoder_layers(backbone: nn.Module) -> list[nn.Module]:
     """The layers that are stacked one on the other, from the lowest. Raises Refused where there is no such stack."""
     stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
     if not stacks:
         raise Refused(f"{type(backbone).__name__} has no stack of layers; train it with strategy head, lora or full")
-    return list(max(stacks, key=_numbers_in))
+    largest = max(stacks, key=_numbers_in)
+    return list(largest)
 
 
 def _numbers_in(module: nn.Module) -> int:

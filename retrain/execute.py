@@ -165,6 +165,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     rules = GateRules(margin=worker.settings.gate_margin, alpha=worker.settings.gate_alpha)
     verdict = judge_candidate(evaluation.gate, rules)
     report("gate", 0.97)
+    total = _total_parameters(spec, trained)
     version = _conclude(worker, run, own or base, data, trained.adapter, evaluation, verdict)
     clear_work_folder(worker.settings.home, run.id)
     progress("done", 1.0)
@@ -172,7 +173,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
         "version": version,
         "strategy": plan.strategy,
         "trainable_parameters": trained.figures.trainable_parameters,
-        "total_parameters": _total_parameters(spec, trained),
+        "total_parameters": total,
         "accuracy": evaluation.summary["accuracy"],
         "macro_f1": evaluation.summary["macro_f1"],
         "outcome": verdict.outcome,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance in the mean."""
@@ -53,7 +54,7 @@ def fit_head(
     scale = float(np.sqrt(np.mean(np.var(features, axis=0)))) or 1.0
     best: Head | None = None
     for number, strength in enumerate(strengths, start=1):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # products this small lose by being split
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is one more way to hold it back
             model = LogisticRegression(C=strength, max_iter=_MOST_STEPS, tol=1e-3).fit(
                 features / scale, true, sample_weight=row_weights

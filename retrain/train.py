@@ -18,7 +18,7 @@ from transformers import set_seed
 
 from engine.adapter import WEIGHTS_FILE, read_labels
 from engine.base import TOKENIZER_FILE, BaseSpec
-from retrain.backbone import PooledClassifier, encoder_layers, load_backbone
+from retrain.backbone import PooledClassifier, encoder_layers, load_backbone, load_classifier
 from retrain.dataset import Row
 from retrain.fitting import Encoded, Fitted, OnStep, encode, fit
 from retrain.head import fit_head
@@ -151,9 +151,7 @@ def _train_head(
 def _train_lora(job: _Job, folder: TrainedFolder, on_step: OnStep) -> Trained:
     def make(origin: Origin) -> Any:
         set_seed(job.plan.seed)
-        classifier = PooledClassifier(
-            load_backbone(job.backbone), job.spec.pooling, len(job.labels), loss=row_loss(job.plan)
-        )
+        classifier = load_classifier(job.backbone, job.spec, len(job.labels), loss=row_loss(job.plan))
         model = get_peft_model(classifier, _peft_config(job.plan))
         model.peft_config["default"].base_model_name_or_path = job.spec.source  # peft puts the folder there
         if origin == "production" and job.start is not None:

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from engine import cgroup
 from retrain import shortage
 from retrain.dataset import Row
-from retrain.execute import train_on_rows
 from retrain.limits import DISK_MARGIN_BYTES, disk_needed
 from retrain.shortage import Needs, available_memory, free_disk, needs_of, ran_out_of_disk, ran_out_of_memory
 from retrain.split import split_rows
 from retrain.strategy import TrainingPlan, plan_training
+from retrain.teach import train_on_rows
 from store.artifacts import ArtifactStore
 from store.errors import Refused, StoreUnavailable
 from tests.conftest import ImportedBase
@@ -27,6 +27,12 @@ GIGABYTE = 10**9
 
 def rows_of(count: int = 200) -> list[Row]:
     return split_rows([Row(text=text, label=label) for text, label in plain_letters(count, seed=5)], seed=1)
+
+
+def train(artifacts, bundle, plan, rows, work, on_step):
+    train_on_rows(
+        artifacts, bundle, plan, rows, start=None, features=work.parent / "features", work=work, on_step=on_step
+    )
 
 
 def plan_of(tiny: ImportedBase, **values: object) -> TrainingPlan:
@@ -137,7 +143,7 @@ def test_a_disk_that_is_full_before_it_begins_is_told(small_disk, tiny, artifact
     work = small_disk / "run" / "worker"
     work.mkdir(parents=True)
     with pytest.raises(Refused, match=r"^no disk left: this training needs about \d+ MB in .*, \d+ MB are free; "):
-        train_on_rows(artifacts, tiny.spec, plan_of(tiny), rows_of(), start=None, work=work, on_step=lambda *_: None)
+        train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, lambda *_: None)
 
 
 def test_a_disk_that_fills_up_while_it_is_trained_is_told_and_room_is_made(small_disk, tiny, artifacts):
@@ -151,7 +157,7 @@ def test_a_disk_that_fills_up_while_it_is_trained_is_told_and_room_is_made(small
                 file.write(bytes(free))
 
     with pytest.raises(Refused, match="a file could not be written; delete what is not needed there"):
-        train_on_rows(artifacts, tiny.spec, plan_of(tiny), rows_of(), start=None, work=work, on_step=fill)
+        train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, fill)
     assert not work.exists(), "the record of the end needs room, too"
 
 
@@ -159,12 +165,11 @@ CHILD = """
 import json, os, resource, sys
 from pathlib import Path
 from engine.base import read_spec
-from retrain.execute import train_on_rows
 from retrain.limits import memory_needed
 from retrain.shortage import needs_of
 from store.artifacts import ArtifactStore
 from store.errors import Refused
-from tests.retrain.test_shortage import plan_of, rows_of
+from tests.retrain.test_shortage import plan_of, rows_of, train
 import retrain.train, transformers
 root, bundle, work, share = sys.argv[1:]
 artifacts, spec = ArtifactStore(root, cache=Path(root) / "cache"), read_spec(Path(bundle))
@@ -173,12 +178,12 @@ class Tiny: pass
 tiny = Tiny(); tiny.spec = spec
 plan, rows = plan_of(tiny, batch_rows=4096), rows_of(6000)
 needs = needs_of(spec, plan, rows, backbone=artifacts.fetch(spec.backbone_artifact), folder=Path(work))
-train_on_rows(artifacts, spec, plan_of(tiny), rows_of(), start=None, work=Path(work) / "first", on_step=lambda *_: None)
+train(artifacts, Path(bundle), plan_of(tiny), rows_of(), Path(work) / "first", lambda *_: None)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 bound = used + int(memory_needed(needs.backbone, needs.demand) * float(share))
 resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 try:
-    train_on_rows(artifacts, spec, plan, rows, start=None, work=Path(work) / "second", on_step=lambda *_: None)
+    train(artifacts, Path(bundle), plan, rows, Path(work) / "second", lambda *_: None)
 except Refused as refused:
     print(refused)
 """
