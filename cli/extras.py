@@ -9,6 +9,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "monitor": {"apscheduler": "apscheduler", "evidently": "evidently", "pandas": "pandas", "scipy": "scipy"},
     "retrain": {
         "accelerate": "accelerate",
+        "cleanlab": "cleanlab",
         "onnx": "onnx",
         "onnxscript": "onnxscript",
         "pandas": "pandas",

@@ -26,7 +26,7 @@ class Entry:
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "base": Entry("cli.base_commands:app", "Import and show bases: backbones exported once, with room for adapters."),
+    "base": Entry("cli.base_commands:app", "Import, try, approve and retire bases: backbones with room for adapters."),
     "data": Entry("cli.data_commands:app", "Look through training data before anything is trained on it."),
     "train": Entry(
         "cli.train_command:train",

@@ -264,6 +264,35 @@ def test_a_queued_run_is_worked_off(ask, driftgate, opened, data):
     assert ask("run", "show", run)["status"] == "failed"
 
 
+def test_a_queued_run_on_a_base_whose_licence_is_denied_by_now_fails_and_says_so(ask, driftgate, opened, monkeypatch):
+    from store.runs import NewRun, enqueue_run
+
+    with opened.write() as session:
+        run = enqueue_run(session, NewRun("tickets", "tiny", "drift", "lora", {}), by="test", now=utc_now()).id
+    monkeypatch.setenv("DRIFTGATE_LICENSES_DENIED", "none stated")
+    assert driftgate("worker", "--once").exit_code == 0
+    found = ask("run", "show", run)
+    assert (found["status"], found["version"]) == ("failed", None)
+    assert found["reason"].startswith("base 'tiny' cannot be used here: its licence, 'none stated', is one that")
+
+
+def test_a_base_that_is_retired_while_it_is_trained_on_leaves_a_version_that_waits(ask, driftgate, opened):
+    from store.runs import NewRun, enqueue_run
+
+    snapshot = ask("model", "show", "tickets")["versions"][0]["snapshot"]
+    parameters = {"snapshot": snapshot, "promote": True, "epochs": 6}
+    with opened.write() as session:
+        run = enqueue_run(session, NewRun("orders", "tiny", "test", "lora", parameters), by="test", now=utc_now()).id
+    ask("base", "retire", "tiny", "--why", "replaced")
+    assert driftgate("worker", "--once").exit_code == 0
+    found = ask("run", "show", run)
+    assert (found["status"], found["version"]) == ("succeeded", 1)
+    assert found["reason"].startswith(
+        "passed the gate but was not promoted: version 1 of 'orders' stands on base 'tiny', which is retired"
+    )
+    assert ask("model", "show", "orders")["production"] is None
+
+
 BACKTEST_KEYS = {"windows", "window_rows", "alarms", "rate", "interval", "mean_delay_windows"}
 
 
