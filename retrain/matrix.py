@@ -176,7 +176,7 @@ MODELS: Mapping[str, Model] = {
             "MIT",
         ),
         Model(
-            _image("vit-base-patch16-224", 86_389_248, 12, 768, 197, _QV),
+            _image("vit-base-patch16-224", 86_389_248, 12, 768, 197, ("q_proj", "v_proj")),
             "google/vit-base-patch16-224",
             ("image",),
             "labelled images",
