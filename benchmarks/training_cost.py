@@ -3,9 +3,9 @@
     python -m benchmarks.training_cost
 
 Real steps on MiniLM, one process a strategy, on one thread and counted in processor time, so that whatever else runs
-on the machine changes little. The seconds of a step are then taken apart by non-negative least squares into a share a
-step, one for each floating point operation and one for each number that the optimizer keeps; the memory into the
-process itself, 16 bytes for each trained number, and what each token leaves behind for the way back.
+on the machine changes little. The seconds of a step are then taken apart, by non-negative least squares of the relative
+error, into a share for the step, for each floating point operation and for each trained number; the memory into weights
+(4 bytes), 12 bytes for each trained number, the process itself, and what each token leaves behind for the way back.
 """
 
 import argparse
@@ -63,6 +63,7 @@ def measure(strategy: str) -> list[dict[str, float]]:
             parameter.requires_grad = "classifier" in name or any(part in name for part in top)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     numbers = sum(parameter.numel() for parameter in trained)
+    weights = sum(parameter.numel() for parameter in model.parameters())
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
     forward = 2 * 12 * layers * hidden**2  # a token
     backward = forward * STRATEGIES[strategy] / layers * (1 if strategy == "lora" else 2)
@@ -71,8 +72,10 @@ def measure(strategy: str) -> list[dict[str, float]]:
     for tokens in TOKENS:
         ids = torch.randint(1000, 20_000, (ROWS, tokens))
         labels = torch.randint(0, 20, (ROWS,))
+        began = 0.0
         for turn in range(STEPS + 1):
-            began = time.process_time() if turn == 1 else (0.0 if turn == 0 else began)
+            if turn == 1:  # the first one only warms up
+                began = time.process_time()
             model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
@@ -84,7 +87,7 @@ def measure(strategy: str) -> list[dict[str, float]]:
                 "operations": ROWS * tokens * (forward + backward),
                 "numbers": numbers,
                 "reached": ROWS * tokens * hidden * STRATEGIES[strategy],
-                "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - 4 * weights - 12 * numbers,
             }
         )
     return steps
@@ -104,16 +107,15 @@ def _tell_constants(steps: list[dict[str, float]]) -> None:
 
     seconds = np.array([step["seconds"] for step in steps])
     parts = np.array([[1.0, step["operations"] / 1e9, step["numbers"] / 1e6] for step in steps])
-    a_step, a_billion, a_million = nnls(parts, seconds)[0]
+    a_step, a_billion, a_million = nnls(parts / seconds[:, None], np.ones(len(steps)))[0]
     off = np.abs(parts @ [a_step, a_billion, a_million] / seconds - 1).max()
     print(f"operations: {1 / a_billion:.1f} billion a second and core")
     print(f"a step: {a_step * 1e3:.1f} ms of a core")
     print(f"a million trained numbers: {a_million * 1e3:.2f} ms of a core a step")
     print(f"the fit is off by {off:.0%} at most")
-    memory = np.array([step["bytes"] - 16 * step["numbers"] for step in steps])
     parts = np.array([[1.0, step["reached"]] for step in steps])
-    process, a_unit = nnls(parts, memory)[0]
-    print(f"memory: {process / 2**20:.0f} MiB the process with its weights, {a_unit:.0f} bytes a token, layer and unit")
+    process, a_unit = nnls(parts, np.array([step["bytes"] for step in steps]))[0]
+    print(f"memory: {process / 2**20:.0f} MiB the process without weights, {a_unit:.0f} bytes a token, layer and unit")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 First it is decided what the data deserves, by rows and similarity alone; then what of that time and memory allow. What
 is not affordable is given up in the order of `LADDER`, towards freezing more, after fewer epochs and fewer rows at once
-were tried. So more rows never freeze more as long as no budget binds, and a tighter budget never chooses what is dearer.
+were tried. So more rows never freeze more as long as no budget binds, and a tighter budget never chooses the dearer.
 
 The same decision is made in the browser by server/console/static/advice.js; a test compares the two.
 """
@@ -38,9 +38,9 @@ from retrain.recipe import (
 
 WORTH_TRAINING = 0.01
 """Gain in accuracy below which the backbone stays frozen."""
-MOST_OF_ROOM = 0.5
-"""Share of what frozen features leave to gain that training ever brought (decision 0020)."""
-HALF_ROWS = 200
+MOST_OF_ROOM = 0.3
+"""Share of what frozen features leave to gain that training brings with very many rows (decision 0020)."""
+HALF_ROWS = 120
 """Training rows at which half of that is reached."""
 FULL_ROWS = 20_000
 """Training rows, times the room that similarity leaves, from which every weight is trained rather than LoRA."""

@@ -129,7 +129,8 @@ def _why_not(case: Case, option: Option) -> str:
         return f"it needs {_price(option)}, more than {_budget(case.situation)}"
     if strategy == "head":
         return f"it would leave the {points(case.gain)} points that training the backbone may add"
-    return f"{NAMES[chosen.strategy]} fits too, and did as well or better wherever both were tried"
+    better = "did better where both were tried" if chosen.strategy == "lora" else "may reach more with so many rows"
+    return f"{NAMES[chosen.strategy]} fits too, and {better}"
 
 
 def _too_much(case: Case, option: Option) -> str:

@@ -185,7 +185,8 @@ function advise(situation, tables) {
     }
     if (!one.fits) return `it needs ${price(one)}, more than ${budget}`;
     if (one.strategy === "head") return `it would leave the ${points(gain)} points that training the backbone may add`;
-    return `${tables.names[strategy]} fits too, and did as well or better wherever both were tried`;
+    const better = strategy === "lora" ? "did better where both were tried" : "may reach more with so many rows";
+    return `${tables.names[strategy]} fits too, and ${better}`;
   }
 
   function rejected() {
