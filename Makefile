@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 CLAIMS := ceiling lone_client overhead many_adapters swaps precision recording overload idle start_up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type check bench bench-peers proto dashboards constraints clean
+.PHONY: help setup demo test test-slow lint type check bench bench-peers proto dashboards advisor constraints clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ proto: $(STAMP) ## Make the gRPC code anew from server/oip/inference.proto
 
 dashboards: $(STAMP) ## Build the Grafana dashboards anew from observability/dashboards
 	$(BIN)/python -m observability.dashboards.build
+
+advisor: $(STAMP) ## Write the tables of the page /advisor anew from retrain
+	$(BIN)/python -m cli.advisor_tables
 
 constraints: $(STAMP) ## Pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(driftgate|pip|setuptools)\b' | sed 's/+cpu$$//' > constraints.txt

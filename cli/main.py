@@ -33,6 +33,11 @@ COMMANDS: Mapping[str, Entry] = {
         "Train a new version of a model from a data file, and let the gate judge it.",
         "driftgate train --base minilm --model tickets --data tickets.csv --promote",
     ),
+    "advise": Entry(
+        "cli.advise_command:advise_command",
+        "Say what to train in a situation, why, and what it takes; nothing is trained.",
+        "driftgate advise --task text-classification --examples 2000 --similarity medium --compute low",
+    ),
     "adapter": Entry("cli.adapter_commands:app", "Bring in adapters that were trained elsewhere with PEFT."),
     "model": Entry("cli.model_commands:app", "Show models, promote, roll back and archive their versions."),
     "run": Entry("cli.run_commands:app", "Show and compare training runs."),

@@ -44,6 +44,7 @@ def _documented(parts: Parts) -> FastAPI:
     for module in (feedback, review, models, oip):
         app.include_router(module.router)
     app.include_router(pages.router)
+    app.include_router(pages.open_router)
 
     @app.get("/healthz", tags=["health"], summary="The process answers")
     async def healthz() -> dict[str, str]:

@@ -230,7 +230,7 @@ def routes(tmp_path: Path) -> set[str]:
     described = {f"{method.upper()} {path}" for path, one in asyncio.run(ask())["paths"].items() for method in one}
     shown = {
         f"{method} {route.path}"
-        for route in pages.router.routes
+        for route in (*pages.router.routes, *pages.open_router.routes)
         if isinstance(route, APIRoute)
         for method in route.methods or set()
     }

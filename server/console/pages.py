@@ -1,5 +1,7 @@
-"""The console: every model on one page, the story of each, and what its drift checks found."""
+"""The console: every model on one page, the story of each, what its drift checks found; and the advisor."""
 
+import json
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +16,7 @@ from server.security import has_scope, needs
 from store import views
 from store.artifacts import MANIFEST
 from store.checks import get_check, last_checks, why_no_report
-from store.errors import NotFound
+from store.errors import NotFound, unknown
 from store.events import history
 from store.feedback import count_feedback
 from store.predictions import count_predictions
@@ -23,6 +25,8 @@ from store.runs import list_runs
 from store.versions import list_models
 
 router = APIRouter(include_in_schema=False, dependencies=[needs(None)])
+open_router = APIRouter(include_in_schema=False)
+"""What is the same on every installation, and so needs no key: the advisor, style sheets, scripts."""
 
 _templates = Environment(
     loader=PackageLoader("server.console"),
@@ -32,6 +36,17 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+_SENDS_NOTHING = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; connect-src 'none'"
+"""For a page that works in the browser alone: the browser itself sees to it."""
+_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+_STATIC = {
+    "console.css": "text/css",
+    "advisor.css": "text/css",
+    "advice.js": "text/javascript",
+    "advisor.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+"""Media type of each file in `static/`."""
 
 
 @router.get("/")
@@ -100,18 +115,29 @@ def drift_report(check: str, request: Request) -> Response:
     return HTMLResponse(page.read_text("utf-8"), headers={"Content-Security-Policy": policy})
 
 
-@router.get("/static/console.css")
-def stylesheet() -> Response:
-    css = files("server.console").joinpath("static/console.css").read_text("utf-8")
-    return Response(css, media_type="text/css")
+@open_router.get("/advisor")
+def advisor() -> Response:
+    """What to train in a situation. Computed in the browser, from tables that lie in the page."""
+    page = _page("advisor.html", tables=_advisor_tables())
+    page.headers["Content-Security-Policy"] = _SENDS_NOTHING
+    return page
 
 
-@router.get("/static/icon.svg")
-def icon() -> Response:
-    svg = files("server.console").joinpath("static/icon.svg").read_text("utf-8")
-    return Response(svg, media_type="image/svg+xml")
+@open_router.get("/static/{name}")
+def static_file(name: str) -> Response:
+    if name not in _STATIC:
+        raise unknown("file", name, _STATIC)
+    text = files("server.console").joinpath("static", name).read_text("utf-8")
+    return Response(text, media_type=_STATIC[name], headers=_NO_SNIFFING)
+
+
+@cache
+def _advisor_tables() -> dict[str, Any]:
+    """Written by `make advisor`, from what the trainer itself goes by."""
+    tables: dict[str, Any] = json.loads(files("server.console").joinpath("advisor.json").read_text("utf-8"))
+    return tables
 
 
 def _page(template: str, **values: Any) -> Response:
     html = _templates.get_template(template).render(**values)
-    return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
+    return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, **_NO_SNIFFING})

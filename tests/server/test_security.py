@@ -31,7 +31,19 @@ ROUTES = {
         ("GET", "/drift/x"),
     ],
 }
-OPEN = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"]
+OPEN = [
+    "/advisor",
+    "/static/advice.js",
+    "/static/console.css",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/docs",
+    "/openapi.json",
+]
 
 
 def make_key(server: Server, *scopes: str) -> tuple[str, str]:
