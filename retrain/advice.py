@@ -23,17 +23,13 @@ from retrain.cost import (
     trained_numbers,
 )
 from retrain.recipe import (
-    EPOCHS,
     LADDER,
-    LEAST_STEPS,
     LORA_RANK,
-    MOST_EPOCHS,
-    RATES,
-    REFERENCE_HIDDEN,
     SCHEDULE,
     WARMUP_RATIO,
-    WIDEST_HIDDEN,
     Strategy,
+    epochs_of,
+    rates_at,
 )
 
 WORTH_TRAINING = 0.01
@@ -135,7 +131,7 @@ def _option(situation: Situation, strategy: Strategy) -> Option:
     at_once = batch_rows(situation)
     while at_once > 1 and not _holds(situation, estimate(situation, strategy, epochs=1, rows_at_once=at_once)):
         at_once //= 2
-    epochs = _epochs(situation, strategy)
+    epochs = epochs_of(strategy, steps_an_epoch(situation))
     least = ceil(epochs / 3)
     cost = estimate(situation, strategy, epochs=epochs, rows_at_once=at_once)
     while epochs > least and not _in_time(situation, cost):
@@ -143,11 +139,6 @@ def _option(situation: Situation, strategy: Strategy) -> Option:
         cost = estimate(situation, strategy, epochs=epochs, rows_at_once=at_once)
     fits = _holds(situation, cost) and _in_time(situation, cost)
     return Option(strategy, epochs, at_once, cost.seconds, cost.bytes, fits)
-
-
-def _epochs(situation: Situation, strategy: Strategy) -> int:
-    """Early stopping may end sooner."""
-    return max(EPOCHS[strategy], min(MOST_EPOCHS, ceil(LEAST_STEPS / steps_an_epoch(situation))))
 
 
 def _holds(situation: Situation, cost: Cost) -> bool:
@@ -171,7 +162,7 @@ def _spelled_out(
         wanted=wanted,
         chosen=chosen,
         options={one.strategy: one for one in options},
-        usual_epochs=_epochs(situation, strategy),
+        usual_epochs=epochs_of(strategy, steps_an_epoch(situation)),
         rows_for_full=rows_for_full(situation),
         total_steps=total,
     )
@@ -202,12 +193,11 @@ def _spelled_out(
 
 
 def _groups(situation: Situation, strategy: Strategy) -> tuple[Group, ...]:
-    backbone, rates = situation.backbone, RATES[strategy]
-    width = max(1.0, min(backbone.hidden, WIDEST_HIDDEN) / REFERENCE_HIDDEN)
+    backbone, rates = situation.backbone, rates_at(strategy, situation.backbone.hidden)
     split = backbone.layers - (trained_layers(backbone, "partial") if strategy == "partial" else backbone.layers // 2)
     lower = "embeddings" if split == 0 else f"embeddings and {advice_words.layers(0, split)}"
     return (
-        Group("lower", lower, rates.lower / (width * width)),
-        Group("middle", advice_words.layers(split, backbone.layers), rates.middle / (width * width)),
-        Group("head", "the new head", rates.head / width),
+        Group("lower", lower, rates.lower),
+        Group("middle", advice_words.layers(split, backbone.layers), rates.middle),
+        Group("head", "the new head", rates.head),
     )

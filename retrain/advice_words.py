@@ -82,7 +82,7 @@ def _what_is_trained(case: Case) -> str:
                 f"LoRA of rank {LORA_RANK} trains {count(trained)} parameters, {share} of the base, and does as well "
                 f"as training all of them until there are very many rows{full}."
             )
-        case "full":
+        case _:
             return (
                 f"From {count(case.rows_for_full)} training rows on, at this similarity, changing every weight pays, "
                 f"so all {count(trained)} parameters are trained."

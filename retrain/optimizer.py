@@ -7,14 +7,15 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from retrain.strategy import Schedule, TrainingPlan
+from retrain.recipe import Schedule
+from retrain.strategy import TrainingPlan
 
 _STEP_FALLS = (0.5, 0.75)
 """Shares of the training at which the `step` schedule falls to a tenth."""
 
 
 def make_optimizer(model: nn.Module, plan: TrainingPlan, *, layers: int) -> torch.optim.AdamW:
-    """AdamW over what `model` trains. layers: of the backbone, whose rates fall by `plan.layer_decay` from the top.
+    """AdamW over what `model` trains. layers: of the backbone, of which the lower half has a rate of its own.
 
     Biases and norms are not decayed.
     """
@@ -35,7 +36,8 @@ def learning_rate_of(name: str, plan: TrainingPlan, *, layers: int) -> float:
     """The highest rate of a parameter, by its name in the model."""
     if "classifier" in name:
         return plan.head_learning_rate
-    return plan.learning_rate * float(plan.layer_decay ** (layers - depth_of(name, layers=layers)))
+    upper = depth_of(name, layers=layers) > layers - layers // 2
+    return plan.learning_rate if upper or plan.strategy == "partial" else plan.lower_learning_rate
 
 
 def depth_of(name: str, *, layers: int) -> int:

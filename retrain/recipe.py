@@ -7,9 +7,12 @@ Trainer, advisor and the page /advisor all read these: change one here and run `
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
-Strategy = Literal["head", "partial", "lora", "full"]
+Strategy = Literal["head", "lora", "partial", "full", "scratch"]
+"""What of a model is trained; `scratch`, from random weights, is a baseline and never advised."""
+Schedule = Literal["linear", "cosine", "step", "constant"]
 LADDER: tuple[Strategy, ...] = ("head", "partial", "lora", "full")
 """What can be advised, from the one that freezes most, and costs least, to the one that freezes nothing."""
 
@@ -30,11 +33,19 @@ RATES: Mapping[Strategy, Rates] = {
     "partial": Rates(lower=0.0, middle=3e-4, head=5e-3),
     "lora": Rates(lower=2e-3, middle=2e-3, head=5e-3),
     "full": Rates(lower=1e-4, middle=2e-4, head=5e-3),
+    "scratch": Rates(lower=5e-4, middle=5e-4, head=5e-3),
 }
 REFERENCE_HIDDEN = 384
 """A backbone w times as wide takes 1/w of the head's rate and 1/w^2 of the others: 5e-5 for full at hidden size 768."""
 WIDEST_HIDDEN = 1_024
 """Beyond this, rates shrink no more."""
+
+
+def rates_at(strategy: Strategy, hidden: int) -> Rates:
+    """Of a backbone that is `hidden` wide."""
+    rates, width = RATES[strategy], max(1.0, min(hidden, WIDEST_HIDDEN) / REFERENCE_HIDDEN)
+    return Rates(rates.lower / (width * width), rates.middle / (width * width), rates.head / width)
+
 
 LORA_RANK = 8
 PARTIAL_SHARE = 3
@@ -45,14 +56,14 @@ FEW_ROWS = 5_000
 BATCH_ROWS_FEW = 16
 BATCH_ROWS = 32
 
-EPOCHS: Mapping[Strategy, int] = {"head": 20, "partial": 5, "lora": 5, "full": 5}
+EPOCHS: Mapping[Strategy, int] = {"head": 20, "partial": 5, "lora": 5, "full": 5, "scratch": 5}
 LEAST_STEPS = 200
 """Few rows are gone through more often, until there were so many steps ..."""
 MOST_EPOCHS = 24
 """... or so many epochs."""
 WARMUP_RATIO = 0.1
 """Of all steps; from 0.05 to 0.1 anything does."""
-SCHEDULE = "linear"
+SCHEDULE: Schedule = "linear"
 
 TRAIN_SHARE = 0.70
 VALIDATION_SHARE = 0.15
@@ -73,6 +84,11 @@ class Costs:
     """Of a core, a step, for each number that is trained: the optimizer and its gradients."""
     process_bytes: float
     """The process itself, libraries loaded, without weights."""
+
+
+def epochs_of(strategy: Strategy, steps_an_epoch: int) -> int:
+    """At most; early stopping may end sooner."""
+    return max(EPOCHS[strategy], min(MOST_EPOCHS, ceil(LEAST_STEPS / steps_an_epoch)))
 
 
 COSTS: Mapping[Literal["cpu", "cuda"], Costs] = {

@@ -5,24 +5,30 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from engine.base import BaseSpec
+from retrain.recipe import (
+    BATCH_ROWS,
+    BATCH_ROWS_FEW,
+    FEW_ROWS,
+    LORA_RANK,
+    SCHEDULE,
+    WARMUP_RATIO,
+    Schedule,
+    Strategy,
+    rates_at,
+)
 from store.errors import BadInput, Refused
 
-Strategy = Literal["head", "lora", "partial", "full", "scratch"]
 TRAINABLE: tuple[Strategy, ...] = ("head", "lora", "partial", "full")
 """What may become a version; `scratch` (random weights) is a baseline only."""
 OWN_GRAPH: frozenset[Strategy] = frozenset(("partial", "full", "scratch"))
 """Strategies that change the backbone itself, so that what they make cannot share the base's graph."""
 
-Schedule = Literal["linear", "cosine", "step", "constant"]
 ClassWeights = Literal["none", "balanced"]
-
-FEW_ROWS = 5_000
-"""Below this an epoch has so few steps that smaller batches learn more than they cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Learning rates were tried on MiniLM and CLINC150; docs/decisions/0003 and 0017 have the figures."""
+    """What `retrain.recipe` says, unless somebody overruled it."""
 
     strategy: Strategy
     targets: tuple[str, ...]
@@ -34,19 +40,18 @@ class TrainingPlan:
     seed: int
     batch_rows: int
     learning_rate: float
-    """Highest rate of the backbone's top layer, or of LoRA's matrices."""
+    """Highest rate of the upper half of the layers, or of LoRA's matrices in it."""
+    lower_learning_rate: float
+    """The same of the embeddings and the lower half (discriminative rates: Howard and Ruder 2018, arXiv:1801.06146)."""
     head_learning_rate: float
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv:2312.03732)."""
-    layer_decay: float = 1.0
-    """Rate of a backbone layer over that of the layer above it, above 0 and at most 1 (Howard and Ruder 2018,
-    arXiv:1801.06146)."""
-    tuned_layers: int = 2
-    """Layers that `partial` trains, from the top."""
+    tuned_layers: int | None = None
+    """Layers that `partial` trains, from the top; None for the recipe's share of them."""
     gradual: bool = False
     """Unfreeze in stages, from the head down; a stage that does not help on validation is taken back."""
-    schedule: Schedule = "linear"
-    warmup_ratio: float = 0.1
+    schedule: Schedule = SCHEDULE
+    warmup_ratio: float = WARMUP_RATIO
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     lora_dropout: float = 0.05
@@ -65,16 +70,6 @@ class TrainingPlan:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "targets": list(self.targets)}
-
-
-_RATES: Mapping[Strategy, tuple[float, float]] = {
-    "head": (0.0, 0.0),  # solved, not descended
-    "lora": (2e-3, 5e-3),
-    "partial": (3e-4, 5e-3),
-    "full": (2e-4, 5e-3),
-    "scratch": (5e-4, 5e-3),
-}
-"""Of backbone and head."""
 
 
 def plan_from_json(recorded: Mapping[str, Any]) -> TrainingPlan:
@@ -100,17 +95,18 @@ def plan_training(
     for name in overrides:
         if name not in known:
             raise BadInput(f"no training parameter {name!r}; there are {', '.join(sorted(known))}", where=name)
-    rank = min(8, spec.max_rank)
-    learning_rate, head_learning_rate = _RATES[chosen]
+    rank = min(LORA_RANK, spec.max_rank)
+    rates = rates_at(chosen, spec.hidden)
     defaults: dict[str, Any] = {
         "targets": tuple(sorted({layer.name.rpartition(".")[2] for layer in spec.layers})),
         "rank": rank,
         "alpha": 2 * rank,
         "epochs": epochs,
         "seed": seed,
-        "batch_rows": 16 if rows < FEW_ROWS else 32,
-        "learning_rate": learning_rate,
-        "head_learning_rate": head_learning_rate,
+        "batch_rows": BATCH_ROWS_FEW if rows < FEW_ROWS else BATCH_ROWS,
+        "learning_rate": rates.middle,
+        "lower_learning_rate": rates.lower,
+        "head_learning_rate": rates.head,
     }
     merged = {**defaults, **overrides}
     plan = TrainingPlan(strategy=chosen, **{**merged, "targets": tuple(merged["targets"])})
@@ -134,12 +130,11 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         if value not in allowed:
             raise BadInput(f"{name} is {value!r}; it must be one of {', '.join(allowed)}", where=name)
     bounds: dict[str, tuple[float, float]] = {
+        **({} if plan.tuned_layers is None else {"tuned_layers": (1, 1_000)}),
         "epochs": (1, 1_000),
         "batch_rows": (1, 4_096),
-        "tuned_layers": (1, 1_000),
         "patience": (1, 1_000),
         "validate_steps": (1, 1_000_000),
-        "layer_decay": (1e-3, 1.0),
         "warmup_ratio": (0.0, 1.0),
         "label_smoothing": (0.0, 0.9),
         "replay_share": (0.0, 1.0),
@@ -148,6 +143,7 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         "focal_gamma": (0.0, 10.0),
         "weight_decay": (0.0, 1.0),
         "learning_rate": (0.0, 1.0),
+        "lower_learning_rate": (0.0, 1.0),
         "head_learning_rate": (0.0, 1.0),
     }
     for name, (least, most) in bounds.items():

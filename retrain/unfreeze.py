@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from retrain.recipe import PARTIAL_SHARE
 from retrain.strategy import TrainingPlan
 
 
@@ -16,7 +17,9 @@ class Stage:
 
 def tuned_layers(plan: TrainingPlan, *, layers: int) -> int:
     """Layers that learn at the end of a training of `plan`, on a backbone of `layers` layers."""
-    return min(plan.tuned_layers, layers) if plan.strategy == "partial" else layers
+    if plan.strategy != "partial":
+        return layers
+    return min(layers, plan.tuned_layers or max(1, layers // PARTIAL_SHARE))
 
 
 def plan_stages(plan: TrainingPlan, *, layers: int) -> list[Stage]:

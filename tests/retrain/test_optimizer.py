@@ -10,7 +10,8 @@ from torch import nn
 
 from retrain.backbone import PooledClassifier, encoder_layers, load_backbone
 from retrain.optimizer import depth_of, make_optimizer, make_schedule, rate_factor
-from retrain.strategy import Schedule, plan_training
+from retrain.recipe import Schedule
+from retrain.strategy import plan_training
 from tests.conftest import ImportedBase
 
 SCHEDULES = st.sampled_from(("linear", "cosine", "step", "constant"))
@@ -22,7 +23,9 @@ def classifier(tiny: ImportedBase) -> PooledClassifier:
 
 
 def test_rates_fall_from_the_head_to_the_embeddings(classifier: PooledClassifier, tiny: ImportedBase) -> None:
-    plan = plan_training(tiny.spec, "full", {"layer_decay": 0.5, "learning_rate": 1e-3}, rows=9, epochs=1, seed=0)
+    plan = plan_training(
+        tiny.spec, "full", {"lower_learning_rate": 1e-4, "learning_rate": 1e-3}, rows=9, epochs=1, seed=0
+    )
     optimizer = make_optimizer(classifier, plan, layers=2)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     backbone = classifier.backbone
@@ -30,7 +33,7 @@ def test_rates_fall_from_the_head_to_the_embeddings(classifier: PooledClassifier
         rate[id(next(module.parameters()))]
         for module in (backbone.get_input_embeddings(), *encoder_layers(backbone), classifier.classifier)
     ]
-    assert found == [1e-3 * 0.25, 1e-3 * 0.5, 1e-3, plan.head_learning_rate]
+    assert found == [1e-4, 1e-4, 1e-3, plan.head_learning_rate]
 
 
 def test_every_parameter_that_learns_is_in_one_group(classifier: PooledClassifier, tiny: ImportedBase) -> None:

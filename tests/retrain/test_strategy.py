@@ -37,7 +37,7 @@ def test_a_strategy_that_there_is_not_is_refused(tiny: ImportedBase) -> None:
     ("name", "value", "told"),
     [
         ("epochs", 0, "epochs is 0; it must lie between 1 and 1000"),
-        ("layer_decay", 1.5, "layer_decay is 1.5; it must lie between 0.001 and 1"),
+        ("tuned_layers", 0, "tuned_layers is 0; it must lie between 1 and 1000"),
         ("schedule", "sine", "schedule is 'sine'; it must be one of linear, cosine, step, constant"),
         ("learning_rate", "fast", "learning_rate is 'fast'; it must lie between 0 and 1"),
         ("focal_gamma", True, "focal_gamma is True; it must lie between 0 and 10"),

@@ -17,6 +17,7 @@ def plan(strategy: str, *, gradual: bool, layers: int = 2, epochs: int = 8) -> T
         seed=0,
         batch_rows=8,
         learning_rate=1e-3,
+        lower_learning_rate=1e-3,
         head_learning_rate=1e-3,
         tuned_layers=layers,
         gradual=gradual,
