@@ -18,7 +18,7 @@ KEPT_CHECKPOINTS = 3
 """Two that stay, the best and the newest, and the one that is being written."""
 DISK_MARGIN_BYTES = 64 * 2**20
 """For the database, the logs and the small files of a run."""
-_LIGHTER = {"scratch": ("lora", "head"), "full": ("lora", "head"), "partial": ("lora", "head"), "lora": ("head",)}
+_LIGHTER = {"scratch": ("lora", "head"), "full": ("lora", "head"), "partial": ("head",), "lora": ("head",)}
 """What trains less than a strategy does, the larger first."""
 
 

@@ -20,3 +20,8 @@ class WorkerMetrics:
             ["model", "outcome"],
             registry=registry,
         )
+        self.mlflow_failures = Counter(
+            "driftgate_mlflow_failures_total",
+            "Times that the MLflow server could not be told of a run",
+            registry=registry,
+        )

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ def run_worker(settings: Settings, *, once: bool, stop: threading.Event, clock: 
     owner = name_owner(clock)
     try:
         sweep_work_folders(settings.home, database)
+        if settings.mlflow_uri is not None:
+            from retrain.mirror import catch_up_aside
+
+            catch_up_aside(settings.mlflow_uri.get_secret_value(), database, metrics.mlflow_failures.inc)
         while not stop.is_set():
             worked = _work_once(settings, database, artifacts, owner, metrics, clock, stop)
             if worked:
@@ -131,7 +136,8 @@ def train_now(
         )
     if run is None:
         raise Conflict(f"run {run_id} was taken by another worker; follow it with: driftgate run show {run_id}")
-    return execute_run(Worker(settings, database, artifacts, clock, owner), run, progress)
+    with _shown_to_mlflow(settings, database, run.id, lambda: None):
+        return execute_run(Worker(settings, database, artifacts, clock, owner), run, progress)
 
 
 def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, model: str) -> list[Row]:
@@ -158,6 +164,17 @@ def calm_threads() -> None:
 def name_owner(clock: Clock) -> str:
     """Who holds a lease: this very process."""
     return f"{socket.gethostname()}:{os.getpid()}:{new_id(clock())[-8:]}"
+
+
+def _shown_to_mlflow(
+    settings: Settings, database: Database, run_id: str, on_failure: Callable[[], object]
+) -> AbstractContextManager[None]:
+    """Where no server is set, nothing of it is even imported."""
+    if settings.mlflow_uri is None:
+        return nullcontext()
+    from retrain.mirror import mirrored
+
+    return mirrored(settings.mlflow_uri.get_secret_value(), database, run_id, on_failure)
 
 
 def _work_once(
@@ -190,7 +207,9 @@ def _work_once(
     _log.info("run_claimed", run=run.id, model=run.model, stage=run.stage)
     outcome = "failed"
     try:
-        result = execute_run(Worker(settings, database, artifacts, clock, owner, stop), run, lambda stage, share: None)
+        worker = Worker(settings, database, artifacts, clock, owner, stop)
+        with _shown_to_mlflow(settings, database, run.id, metrics.mlflow_failures.inc):
+            result = execute_run(worker, run, lambda stage, share: None)
         outcome = "succeeded" if result["outcome"] == "promote" else "rejected"
         _log.info("run_ended", run=run.id, model=run.model, outcome=outcome, version=result["version"])
     except LeaseLost as error:

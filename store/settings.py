@@ -1,5 +1,6 @@
 """Every setting of driftgate, from the environment (prefix `DRIFTGATE_`). Documented in docs/settings.md."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -108,6 +109,7 @@ class Settings(BaseSettings):
     )
     gate_alpha: float = Field(0.05, gt=0, lt=0.5, description="Error rate of each rule of the gate")
     auto_promote: bool = Field(True, description="Promote a version that passed the gate without asking")
+    mlflow_uri: SecretStr | None = Field(None, description="MLflow server that is shown every run as well")
 
     @field_validator("database_url")
     @classmethod
@@ -117,6 +119,13 @@ class Settings(BaseSettings):
                 make_url(value.get_secret_value())
         except (ArgumentError, ValueError):  # ValueError: a port that is no number
             raise ValueError("is no database URL; it looks like postgresql://user:password@host/name") from None
+        return value
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _is_a_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"https?://[^/]", value.get_secret_value()):
+            raise ValueError("is no server of MLflow; it looks like http://host:5000")
         return value
 
     @cached_property
@@ -154,5 +163,5 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _complaint(name: str, value: object, message: str) -> str:
-    shown = "" if name.lower().endswith("_url") else f"={value!r}"  # a URL may hold a password
+    shown = "" if name.lower().endswith(("_url", "_uri")) else f"={value!r}"  # a URL may hold a password
     return f"DRIFTGATE_{name.upper()}{shown}: {message.removeprefix('Value error, ')}"

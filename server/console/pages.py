@@ -3,14 +3,15 @@
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from server.console.card import card_page, report_of
 from server.console.drift import drift_page
+from server.console.runs import compare_page, run_page
 from server.parts import parts_of
 from server.security import has_scope, needs
 from store import views
@@ -100,6 +101,21 @@ def model_card(model: str, version: int, request: Request) -> Response:
     report = None if key is None else load_report(parts.artifacts.fetch(key))
     with parts.database.read() as session:
         return _page("card.html", **card_page(session, model, version, report))
+
+
+@router.get("/runs/compare")
+def runs_compared(request: Request, run: Annotated[list[str], Query(default_factory=list)]) -> Response:
+    """Runs side by side; what differs comes first."""
+    with parts_of(request).database.read() as session:
+        return _page("compare.html", **compare_page(session, run))
+
+
+@router.get("/runs/{run}")
+def run_story(run: str, request: Request) -> Response:
+    """A run: how far it is, its curves, what it was trained with, and what came of it."""
+    parts = parts_of(request)
+    with parts.database.read() as session:
+        return _page("run.html", **run_page(session, run, parts.clock()))
 
 
 @router.get("/drift/{check}")
