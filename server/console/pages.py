@@ -4,11 +4,11 @@ from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from server.console.card import card_page, report_of
+from server.console.card import load_card
 from server.console.drift import drift_page
+from server.console.rendering import render, stylesheet_text
 from server.parts import parts_of
 from server.security import has_scope, needs
 from store import views
@@ -18,19 +18,11 @@ from store.errors import NotFound
 from store.events import history
 from store.feedback import count_feedback
 from store.predictions import count_predictions
-from store.report import load_report
 from store.runs import list_runs
 from store.versions import list_models
 
 router = APIRouter(include_in_schema=False, dependencies=[needs(None)])
 
-_templates = Environment(
-    loader=PackageLoader("server.console"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 
@@ -80,11 +72,7 @@ def model_drift(model: str, request: Request, check: str | None = None) -> Respo
 def model_card(model: str, version: int, request: Request) -> Response:
     """The card of a version: what it is for, how good it is against what costs less, and where it is not."""
     parts = parts_of(request)
-    with parts.database.read() as session:
-        key = report_of(session, model, version)
-    report = None if key is None else load_report(parts.artifacts.fetch(key))
-    with parts.database.read() as session:
-        return _page("card.html", **card_page(session, model, version, report))
+    return _page("card.html", **load_card(parts.database, parts.artifacts, model, version))
 
 
 @router.get("/drift/{check}")
@@ -102,8 +90,7 @@ def drift_report(check: str, request: Request) -> Response:
 
 @router.get("/static/console.css")
 def stylesheet() -> Response:
-    css = files("server.console").joinpath("static/console.css").read_text("utf-8")
-    return Response(css, media_type="text/css")
+    return Response(stylesheet_text(), media_type="text/css")
 
 
 @router.get("/static/icon.svg")
@@ -113,5 +100,6 @@ def icon() -> Response:
 
 
 def _page(template: str, **values: Any) -> Response:
-    html = _templates.get_template(template).render(**values)
-    return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
+    return HTMLResponse(
+        render(template, **values), headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    )
