@@ -1,9 +1,9 @@
 """Intervals of figures that have no formula: the rows are drawn again and again, with replacement.
 
-Percentile bootstrap (Efron and Tibshirani 1993, chapter 13), corrected for its bias. All that answered the same rows is measured on the same
-draws, so differences are paired. It is for the macro F1. For an accuracy, and for the difference of two, there are
-better intervals: one that was right in every row is right in every draw, and its bootstrap interval has no width
-(docs/decisions/0021-evaluation.md has the figures).
+Percentile bootstrap (Efron and Tibshirani 1993, chapter 13), corrected for its bias. All that answered the same rows is
+measured on the same draws, so differences are paired. It is for the macro F1. For an accuracy, and for the difference
+of two, there are better intervals: one that was right in every row is right in every draw, and its bootstrap interval
+has no width (docs/decisions/0021-evaluation.md has the figures).
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrain.as_served import AsServed
 from retrain.baselines import Baseline
-from retrain.bootstrap import DRAWS, Draws, draw_figures, bootstrap_interval
+from retrain.bootstrap import DRAWS, Draws, bootstrap_interval, draw_figures
 from retrain.calibrate import fit_temperature
 from retrain.compare import compare_answers
 from retrain.dataset import Row

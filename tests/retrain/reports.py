@@ -44,7 +44,7 @@ def made_up_report(
         test=tuple(test),
         new=frozenset(test[: rows // 4]),
         length_tokens=np.arange(rows) % 11 + 3,
-        version=Baseline("version", "this version, in fp32", tuple(own), tuple(labels), probabilities),
+        version=Baseline("version", "the base with its adapter, in fp32", tuple(own), tuple(labels), probabilities),
         production=before,
         tuned=probabilities[:60],
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from retrain.bootstrap import draw_figures, bootstrap_interval
+from retrain.bootstrap import bootstrap_interval, draw_figures
 from retrain.scores import score_labels, wilson_interval
 
 CLASSES = 4
