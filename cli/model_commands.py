@@ -14,6 +14,7 @@ from cli.output import AsJson, cell, facts, printable, show, table
 from cli.parts import open_parts, person
 from cli.precision_check import read_check_rows, run_check, tell_checks
 from cli.snapshot_texts import known_groups
+from cli.version_commands import card, report
 from engine.precision import (
     PrecisionCheck,
     checks_from_json,
@@ -40,6 +41,8 @@ from store.versions import rollback as roll_back
 from store.views import deployment_view, event_view, model_view, version_view
 
 app = command_group()
+app.command("report", epilog="Example: driftgate model report tickets 2 --value-per-correct 0.4")(report)
+app.command("card", epilog="Example: driftgate model card tickets 2 --out card.html")(card)
 
 ModelName = Annotated[str, typer.Argument(help="The model.", metavar="MODEL")]
 VersionNumber = Annotated[int, typer.Argument(help="The number of the version.", metavar="VERSION", min=1)]

@@ -311,7 +311,7 @@ def _answered(
         length_tokens=tested.scored.length_tokens,
         version=Baseline(
             "version",
-            "this version, in fp32",
+            "the base with its adapter, in fp32",
             tuple(tested.predicted),
             version.labels,
             np.nan_to_num(tested.scored.probabilities),

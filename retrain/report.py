@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retrain.as_served import AsServed
 from retrain.baselines import Baseline
-from retrain.bootstrap import DRAWS, Draws, draw_figures, percentile_interval
+from retrain.bootstrap import DRAWS, Draws, bootstrap_interval, draw_figures
 from retrain.calibrate import fit_temperature
 from retrain.compare import compare_answers
 from retrain.dataset import Row
@@ -112,8 +112,8 @@ def summarise(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _system(system: Baseline, scores: Scores, draws: Draws, truth: Sequence[str]) -> dict[str, Any]:
-    bootstrap = percentile_interval(draws.accuracy)
-    low, high = percentile_interval(draws.macro_f1)
+    bootstrap = bootstrap_interval(scores.accuracy, draws.accuracy)
+    low, high = bootstrap_interval(scores.macro_f1, draws.macro_f1)
     return {
         "name": system.name,
         "about": system.about,
@@ -132,8 +132,9 @@ def _system(system: Baseline, scores: Scores, draws: Draws, truth: Sequence[str]
 
 
 def _difference(one: Scores, drawn: Draws, other: Scores, drawn_other: Draws) -> dict[str, float]:
-    low, high = percentile_interval(drawn.macro_f1 - drawn_other.macro_f1)
-    return {"value": one.macro_f1 - other.macro_f1, "low": low, "high": high}
+    value = one.macro_f1 - other.macro_f1
+    low, high = bootstrap_interval(value, drawn.macro_f1 - drawn_other.macro_f1, least=-1.0)
+    return {"value": value, "low": low, "high": high}
 
 
 def _classes(scores: Scores, production: Scores | None) -> list[dict[str, Any]]:

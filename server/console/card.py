@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from server.console.card_charts import WIDTH, dot_chart, heat_map, reliability_diagram
+from store.artifacts import ArtifactStore
 from store.bases import base_story, get_base
+from store.database import Database
 from store.events import history
+from store.report import load_report
 from store.runs import get_run, run_metrics
 from store.snapshots import get_snapshot
 from store.versions import get_deployment, get_version
@@ -41,14 +44,17 @@ KINDS = {"label": "label", "length": "length", "origin": "where the row is from"
 _ORIGINS = {"seed": "a person's file", "audit": "audit sample of the traffic", "flagged": "flagged"}
 
 
-def report_of(session: Session, model: str, number: int) -> str | None:
-    """Key of the report of a version; None for one that was imported or is of an old release. Raises NotFound."""
-    key: str | None = get_version(session, model, number).evaluation.get("report")
-    return key
+def load_card(database: Database, artifacts: ArtifactStore, model: str, number: int) -> dict[str, Any]:
+    """What the template needs. Raises NotFound, ArtifactCorrupt, StoreUnavailable."""
+    with database.read() as session:
+        key = get_version(session, model, number).evaluation.get("report")
+    report = None if key is None else load_report(artifacts.fetch(key))
+    with database.read() as session:
+        return card_page(session, model, number, report)
 
 
 def card_page(session: Session, model: str, number: int, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the template needs. report: see store/report.py. Raises NotFound."""
+    """report: see store/report.py; None for a version that was imported, or is of a release that kept none."""
     row = get_version(session, model, number)
     deployment = get_deployment(session, model)
     version = version_view(session, row)

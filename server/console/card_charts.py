@@ -11,7 +11,7 @@ from typing import Any
 from server.console.charts import Tick, share_axis
 
 WIDTH = 520
-_LEFT, _RIGHT = 118, 500
+_LEFT, _RIGHT = 118, 492
 _ROW, _TOP, _FOOT = 26, 8, 24
 _SIDE, _EDGE = 220, 34
 """Of the square of a reliability diagram, and where it begins."""

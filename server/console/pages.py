@@ -6,11 +6,11 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from server.console.card import card_page, report_of
+from server.console.card import load_card
 from server.console.drift import drift_page
+from server.console.rendering import render
 from server.console.runs import compare_page, run_page
 from server.parts import parts_of
 from server.security import has_scope, needs
@@ -21,7 +21,6 @@ from store.errors import NotFound, unknown
 from store.events import history
 from store.feedback import count_feedback
 from store.predictions import count_predictions
-from store.report import load_report
 from store.runs import list_runs
 from store.versions import list_models
 
@@ -29,13 +28,6 @@ router = APIRouter(include_in_schema=False, dependencies=[needs(None)])
 open_router = APIRouter(include_in_schema=False)
 """What is the same on every installation, and so needs no key: the advisor, style sheets, scripts."""
 
-_templates = Environment(
-    loader=PackageLoader("server.console"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 _SENDS_NOTHING = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; connect-src 'none'"
 """For a page that works in the browser alone: the browser itself sees to it."""
@@ -96,11 +88,7 @@ def model_drift(model: str, request: Request, check: str | None = None) -> Respo
 def model_card(model: str, version: int, request: Request) -> Response:
     """The card of a version: what it is for, how good it is against what costs less, and where it is not."""
     parts = parts_of(request)
-    with parts.database.read() as session:
-        key = report_of(session, model, version)
-    report = None if key is None else load_report(parts.artifacts.fetch(key))
-    with parts.database.read() as session:
-        return _page("card.html", **card_page(session, model, version, report))
+    return _page("card.html", **load_card(parts.database, parts.artifacts, model, version))
 
 
 @router.get("/runs/compare")
@@ -155,5 +143,4 @@ def _advisor_tables() -> dict[str, Any]:
 
 
 def _page(template: str, **values: Any) -> Response:
-    html = _templates.get_template(template).render(**values)
-    return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, **_NO_SNIFFING})
+    return HTMLResponse(render(template, **values), headers={"Content-Security-Policy": _POLICY, **_NO_SNIFFING})

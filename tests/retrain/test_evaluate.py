@@ -1,5 +1,6 @@
 """Evaluation by the serving engine, on rows that taught nobody."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cli.demo.tickets import World, tickets
 from engine.adapter import read_adapter
 from engine.engine import Engine, Scored
 from engine.precision import checks_to_json, judge
+from retrain.baselines import Baseline
 from retrain.dataset import Row
 from retrain.evaluate import (
     REFERENCE_MIN_ROWS,
@@ -76,6 +78,46 @@ def test_candidate_and_production_answer_the_same_rows(
     assert old.majority_accuracy == np.mean([r.label == "yes" for r in rows if r.split == "test"])
     assert evaluation.reference.rows == 40
     assert evaluation.reference.probabilities.shape == (40, 2)
+
+
+def test_an_evaluation_reports_baselines_changed_texts_and_what_serving_costs(
+    tiny: ImportedBase, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    production, candidate = (make_adapter(tiny, labels=("no", "yes"), seed=seed) for seed in (1, 2))
+    splits = ["train"] * 3 + ["validation", "test"]
+    rows = [row(n, splits[n % 5], label="yes" if n % 2 else "no") for n in range(150)]
+    scratch = Baseline("scratch", "from random weights", ("no",) * 30)
+    heard: list[float] = []
+    found = evaluate(
+        tiny.bundle,
+        hold_out(rows, new_after_seq=None),
+        train=[r for r in rows if r.split == "train"],
+        candidate=candidate,
+        production=production,
+        requires_improvement=True,
+        serving=Serving(provider="cpu"),
+        features=tmp_path / "features",
+        others=[scratch],
+        progress=heard.append,
+    )
+    report = found.report
+    assert report["rows"] == {"train": 90, "validation": 30, "test": 30, "new": 0}
+    assert [one["name"] for one in report["systems"]] == [
+        "version", "production", "majority", "heuristic", "tfidf", "frozen", "scratch"
+    ]  # fmt: skip
+    assert report["systems"][0]["accuracy"]["value"] == found.summary["accuracy"]
+    assert report["systems"][1]["accuracy"]["value"] == found.summary["old"]["production"]["accuracy"]
+    assert found.summary["baselines"]["scratch"]["accuracy"] == 0.5
+    unseen = {one["name"]: one["changed"] for one in report["robustness"]["changes"]}
+    assert unseen["upper_case"] == 0, "the tokenizer of this base folds case"
+    served = report["served"]
+    assert (served["precision"], served["provider"]) == (found.summary["reference_precision"], "cpu")
+    assert 0 < served["single_p50_s"] <= served["single_p95_s"]
+    assert served["adapter_bytes"] == tiny.spec.slot_bytes
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 1, "features are asked for as one list"
+    json.dumps(report, allow_nan=False)
 
 
 def test_a_class_that_the_version_does_not_know_is_marked(
