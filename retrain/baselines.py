@@ -167,8 +167,8 @@ def _at_most(taught: Taught, rows: int) -> Taught:
 
 @contextmanager
 def _calmly() -> Iterator[None]:
-    """One thread: the matrices are small, and on a busy machine threads that wait for each other took fifty times as
-    long. The last passes of a solver change hardly an answer; scikit-learn would warn that they are missing."""
+    """One thread: the matrices are small, and threads that wait for each other took six times the processor time.
+    The last passes of a solver change hardly an answer; scikit-learn would warn that they are missing."""
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
