@@ -1,6 +1,5 @@
 """`driftgate advise`: what an expert would train in a situation, why, and what it takes; nothing is trained."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -11,9 +10,10 @@ from rich.text import Text
 
 from cli.output import AsJson, facts, show, table
 from cli.parts import open_parts
-from engine.base import BaseSpec, spec_from_json
+from engine.base import spec_from_json
 from retrain.advice import Advice, advise
 from retrain.advice_words import count, duration, size
+from retrain.choose import backbone_of
 from retrain.cost import Backbone, Situation
 from retrain.levels import COMPUTE, SIMILARITY
 from retrain.matrix import MODELS, TASKS, compatibility, fit
@@ -79,22 +79,6 @@ def advise_command(
         Text(""),
         table(("strategy", "time", "memory", "fits", "why not"), _options(advice)),
         as_json=as_json,
-    )
-
-
-def backbone_of(spec: BaseSpec) -> Backbone:
-    """What of an imported base decides about cost; a layer is taken to hold 12 hidden^2 parameters, as BERT's do."""
-    numbers = [int(n) for layer in spec.layers for n in re.findall(r"\.(\d+)\.", layer.name)[:1]]
-    layers = max(numbers, default=0) + 1
-    return Backbone(
-        name=spec.name,
-        parameters=spec.parameters,
-        embeddings=max(0, spec.parameters - 12 * layers * spec.hidden**2),
-        layers=layers,
-        hidden=spec.hidden,
-        max_tokens=spec.max_tokens,
-        lora_width=sum(layer.d_in + layer.d_out for layer in spec.layers),
-        lora_targets=tuple(sorted({layer.name.rpartition(".")[2] for layer in spec.layers})),
     )
 
 

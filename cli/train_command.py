@@ -27,7 +27,8 @@ def train(
         Literal["auto", "head", "lora", "partial", "full"], typer.Option(help="What is trained.")
     ] = "auto",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Most epochs; the default is DRIFTGATE_TRAIN_EPOCHS.")
+        int | None,
+        typer.Option(min=1, help="Most epochs; the default is DRIFTGATE_TRAIN_EPOCHS, else what the recipe says."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same split.")] = 0,
     promote: Annotated[

@@ -7,7 +7,7 @@ promotion and the run's outcome appear together or not at all.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +17,18 @@ from safetensors import SafetensorError
 
 from engine.adapter import read_adapter, read_labels
 from engine.base import BaseSpec, base_record, read_spec, spec_from_json
+from engine.cores import usable_cores
+from engine.engine import Engine
 from engine.precision import speeds_from_json
+from retrain.advice import Advice
+from retrain.choose import choose_strategy
 from retrain.dataset import Row
 from retrain.environment import describe_environment, describe_material, gone_on_with
 from retrain.evaluate import Evaluation, Servable, Serving, evaluate, hold_out
+from retrain.features import FeatureCache
 from retrain.gate import GateRules, GateVerdict, judge_candidate
 from retrain.licence import require_licence
+from retrain.shortage import available_memory
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_from_json, plan_training
 from retrain.teach import train_on_rows
@@ -49,6 +55,8 @@ _TRAINING_SHARE = (0.05, 0.82)
 _EXPORT_SHARE = (0.82, 0.85)
 _EVALUATION_SHARE = (0.88, 0.97)
 """Of what comes after candidate and production have answered."""
+_COUNTED_ROWS = 1_000
+"""Texts whose mean length stands for that of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +147,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
 
     report("snapshot", 0.01)
     data = _gather(worker, run)
-    environment = _environment(worker, run, spec, base.artifact, data)
+    environment = _environment(worker, run, bundle, spec, base.artifact, data)
     plan = plan_from_json(environment["plan"])
     report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=environment)
     trained = _train(worker, run, bundle, plan, data, environment["start"], work, report)
@@ -172,6 +180,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     return {
         "version": version,
         "strategy": plan.strategy,
+        **({"why": environment["advice"]["why"]} if "advice" in environment else {}),
         "trainable_parameters": trained.figures.trainable_parameters,
         "total_parameters": total,
         "accuracy": evaluation.summary["accuracy"],
@@ -229,21 +238,42 @@ def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
     )
 
 
-def _environment(worker: Worker, run: Run, spec: BaseSpec, base_artifact: str, data: _Data) -> dict[str, Any]:
+def _environment(
+    worker: Worker, run: Run, bundle: Path, spec: BaseSpec, base_artifact: str, data: _Data
+) -> dict[str, Any]:
     """Everything that is needed to train the same again. A run that goes on keeps what it began with."""
     machine = describe_environment()
     if "start" in run.environment:
         return gone_on_with(run.environment, machine)
+    train = data.of("train")
+    advice = _advice(worker, bundle, spec, train) if run.strategy == "auto" else None
     plan = plan_training(
         spec,
-        run.strategy,
+        run.strategy if advice is None else advice.strategy,
         {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
-        rows=len(data.of("train")),
-        epochs=worker.settings.train_epochs,
+        rows=len(train),
+        epochs=worker.settings.train_epochs or (None if advice is None else advice.epochs),
         seed=0,
     )
     material = describe_material(spec, base_artifact, data.snapshot, data.rows, data.starting_point())
-    return {"plan": plan.as_dict(), **material, **machine}
+    told = {} if advice is None else {"advice": {"why": list(advice.why), "rejected": dict(advice.rejected)}}
+    return {"plan": plan.as_dict(), **told, **material, **machine}
+
+
+def _advice(worker: Worker, bundle: Path, spec: BaseSpec, train: Sequence[Row]) -> Advice:
+    """What the advisor says of these rows, measured on this machine."""
+    engine = Engine(bundle, slots=2, lanes=1)
+    texts = [row.text for row in train]
+    lengths = [row.length_tokens for row in engine.modality.encode(texts[:_COUNTED_ROWS], truncate=True)]
+    return choose_strategy(
+        spec,
+        train,
+        FeatureCache(worker.settings.home / "cache" / "features", engine).of(texts),
+        tokens=sum(lengths) / max(1, len(lengths)),
+        cores=usable_cores(),
+        memory_bytes=available_memory(),
+        time_s=worker.settings.train_budget_s,
+    )
 
 
 def _train(

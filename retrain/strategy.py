@@ -14,6 +14,7 @@ from retrain.recipe import (
     WARMUP_RATIO,
     Schedule,
     Strategy,
+    epochs_of,
     rates_at,
 )
 from store.errors import BadInput, Refused
@@ -84,26 +85,28 @@ def plan_from_json(recorded: Mapping[str, Any]) -> TrainingPlan:
 
 
 def plan_training(
-    spec: BaseSpec, strategy: str, overrides: Mapping[str, Any], *, rows: int, epochs: int, seed: int
+    spec: BaseSpec, strategy: str, overrides: Mapping[str, Any], *, rows: int, epochs: int | None, seed: int
 ) -> TrainingPlan:
     """The plan for `strategy` on a base and `rows` training rows; `overrides` are fields of TrainingPlan.
 
+    epochs: at most; None for as many as the recipe says.
     Raises Refused for a strategy that cannot be trained, BadInput for an override that is none or has no such value.
     """
-    chosen = _strategy("lora" if strategy == "auto" else strategy)
+    chosen = _strategy(strategy)
     known = {field.name: field.type for field in fields(TrainingPlan) if field.name != "strategy"}
     for name in overrides:
         if name not in known:
             raise BadInput(f"no training parameter {name!r}; there are {', '.join(sorted(known))}", where=name)
     rank = min(LORA_RANK, spec.max_rank)
     rates = rates_at(chosen, spec.hidden)
+    batch_rows = int(overrides.get("batch_rows", BATCH_ROWS_FEW if rows < FEW_ROWS else BATCH_ROWS))
     defaults: dict[str, Any] = {
         "targets": tuple(sorted({layer.name.rpartition(".")[2] for layer in spec.layers})),
         "rank": rank,
         "alpha": 2 * rank,
-        "epochs": epochs,
+        "epochs": epochs or epochs_of(chosen, -(-rows // max(1, batch_rows))),
         "seed": seed,
-        "batch_rows": BATCH_ROWS_FEW if rows < FEW_ROWS else BATCH_ROWS,
+        "batch_rows": batch_rows,
         "learning_rate": rates.middle,
         "lower_learning_rate": rates.lower,
         "head_learning_rate": rates.head,

@@ -113,7 +113,8 @@ def train_now(
     require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
     overrides: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
     rows = read_rows(data, text_column=text_column, label_column=label_column)
-    plan_training(spec, strategy, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)
+    named = "lora" if strategy == "auto" else strategy  # what is chosen later takes the same parameters
+    plan_training(spec, named, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)
     content = build_snapshot(_keep_splits(rows, database, artifacts, model), [], seed=seed)
     snapshot = store_snapshot(database, artifacts, content, model=model, parent=None, feedback_until=until, now=clock())
     owner = name_owner(clock)

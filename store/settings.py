@@ -103,7 +103,10 @@ class Settings(BaseSettings):
     worker_poll_s: float = Field(1.0, gt=0, description="How often the worker looks for queued runs")
     run_lease_s: float = Field(15.0, gt=1, description="A run whose worker is silent this long is taken over")
     run_max_attempts: int = Field(5, ge=1, description="Starts of a run without progress before it fails")
-    train_epochs: int = Field(4, ge=1, description="Most epochs of an automatic run")
+    train_budget_s: float | None = Field(
+        None, gt=0, description="Seconds that a training may take, by estimate, where `auto` chooses the strategy"
+    )
+    train_epochs: int | None = Field(None, ge=1, description="Most epochs of a run; unset, as many as the recipe says")
     gate_margin: float = Field(
         0.03, ge=0, lt=1, description="Accuracy on old test rows that a candidate may lose at most"
     )

@@ -180,7 +180,6 @@ def edit_environment(database, run, change):
     ("options", "complaint"),
     [
         (["--base", "tinny"], "did you mean 'tiny'?"),
-        (["--base", "tiny", "--strategy", "full"], "strategy 'full' cannot be trained yet"),
         (["--base", "tiny", "--text-column", "body"], "no column 'body'; it has 'text', 'label'"),
     ],
 )

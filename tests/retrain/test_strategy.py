@@ -9,10 +9,15 @@ from store.errors import BadInput, Refused
 from tests.conftest import ImportedBase
 
 
-def test_auto_is_lora_on_the_layers_that_the_base_was_exported_for(tiny: ImportedBase) -> None:
-    plan = plan_training(tiny.spec, "auto", {}, rows=1_000, epochs=4, seed=7)
+def test_lora_goes_on_the_layers_that_the_base_was_exported_for(tiny: ImportedBase) -> None:
+    plan = plan_training(tiny.spec, "lora", {}, rows=1_000, epochs=4, seed=7)
     assert (plan.strategy, plan.targets) == ("lora", ("dense", "query", "value"))
     assert (plan.rank, plan.alpha, plan.epochs, plan.seed) == (8, 16, 4, 7)
+
+
+def test_few_rows_are_gone_through_more_often(tiny: ImportedBase) -> None:
+    few, many = (plan_training(tiny.spec, "lora", {}, rows=n, epochs=None, seed=0).epochs for n in (100, 10_000))
+    assert (few, many) == (24, 5)
 
 
 def test_few_rows_are_trained_in_smaller_batches(tiny: ImportedBase) -> None:
