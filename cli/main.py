@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "adapter": Entry("cli.adapter_commands:app", "Bring in adapters that were trained elsewhere with PEFT."),
     "model": Entry("cli.model_commands:app", "Show models, promote, roll back and archive their versions."),
-    "run": Entry("cli.run_commands:app", "Show and compare training runs."),
+    "run": Entry("cli.run_commands:app", "Show, compare and repeat training runs."),
     "serve": Entry(
         "cli.process_commands:serve",
         "Answer predictions over HTTP until stopped.",

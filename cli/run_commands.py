@@ -59,7 +59,7 @@ def list_(
 
 @app.command("show", epilog="Example: driftgate run show 0199c2f4a1b27c3d8e4f5a6b7c8d9e0f")
 def show_(ctx: typer.Context, run: RunId, as_json: AsJson = False) -> None:
-    """One run: why it was asked for, its parameters, its curves and its outcome."""
+    """One run: why it was asked for, its parameters, its environment, its curves and its outcome."""
     with open_parts(ctx) as parts, parts.database.read() as session:
         found = get_run(session, run)
         metrics = run_metrics(session, run)

@@ -15,8 +15,8 @@ from store.errors import Broken
 
 T = TypeVar("T")
 
-TIMEOUT_S = 5.0
-"""For each request; whoever waits for several says how long in all."""
+TIMEOUT_S = 30.0
+"""For each request; whoever must not wait so long leaves the thread that asks."""
 MOST_METRICS, MOST_OTHERS = 1000, 100
 """In one request, as MLflow allows."""
 LONGEST_VALUE = 5000
