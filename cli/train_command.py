@@ -1,7 +1,8 @@
 """`driftgate train`: a new version from a data file, trained, judged by the gate, and promoted if that was asked."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +13,7 @@ from cli.parts import open_parts
 from cli.progress import progress_bar
 from cli.quiet import quiet_libraries
 from store.bases import get_base
-from store.errors import Refused
+from store.errors import BadInput, Refused
 from store.versions import get_deployment
 
 
@@ -31,6 +32,12 @@ def train(
         typer.Option(min=1, help="Most epochs; the default is DRIFTGATE_TRAIN_EPOCHS, else what the recipe says."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same split.")] = 0,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A parameter of the training, as NAME=VALUE; may be said again.", metavar="NAME=VALUE"
+        ),
+    ] = None,
     promote: Annotated[
         bool, typer.Option("--promote", help="Put it into production if the gate lets it pass.")
     ] = False,
@@ -61,6 +68,7 @@ def train(
                 strategy=strategy,
                 epochs=epochs,
                 seed=seed,
+                parameters=_parameters(parameters or []),
                 promote=promote,
                 progress=progress,
             )
@@ -71,3 +79,17 @@ def train(
             if production != result["version"]:
                 why = result.get("reason", "the gate refused")
                 raise Refused(f"version {result['version']} of {model!r} was not promoted: {why}")
+
+
+def _parameters(said: list[str]) -> dict[str, Any]:
+    """Values are read as JSON where they are JSON: 8, 0.1, true, ["query"]; else as words."""
+    found: dict[str, Any] = {}
+    for part in said:
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise BadInput(f"--set {part!r} is not NAME=VALUE, for example: --set rank=4", where="set")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found

@@ -99,12 +99,12 @@ def plan_training(
             raise BadInput(f"no training parameter {name!r}; there are {', '.join(sorted(known))}", where=name)
     rank = min(LORA_RANK, spec.max_rank)
     rates = rates_at(chosen, spec.hidden)
-    batch_rows = int(overrides.get("batch_rows", BATCH_ROWS_FEW if rows < FEW_ROWS else BATCH_ROWS))
+    batch_rows = BATCH_ROWS_FEW if rows < FEW_ROWS else BATCH_ROWS
     defaults: dict[str, Any] = {
         "targets": tuple(sorted({layer.name.rpartition(".")[2] for layer in spec.layers})),
         "rank": rank,
         "alpha": 2 * rank,
-        "epochs": epochs or epochs_of(chosen, -(-rows // max(1, batch_rows))),
+        "epochs": epochs or epochs_of(chosen, -(-rows // batch_rows)),
         "seed": seed,
         "batch_rows": batch_rows,
         "learning_rate": rates.middle,
@@ -112,6 +112,7 @@ def plan_training(
         "head_learning_rate": rates.head,
     }
     merged = {**defaults, **overrides}
+    _check_types(merged)
     plan = TrainingPlan(strategy=chosen, **{**merged, "targets": tuple(merged["targets"])})
     _check(plan, spec)
     return plan
@@ -125,9 +126,33 @@ def _strategy(name: str) -> Strategy:
     raise Refused(f"there is no strategy {name!r}; use one of auto, {', '.join(TRAINABLE)}")
 
 
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Raises BadInput for what is no value of that kind; bounds are another question."""
+    wanted: dict[str, tuple[type, str]] = {
+        **dict.fromkeys(("rslora", "gradual"), (bool, "true or false")),
+        **dict.fromkeys(
+            ("rank", "alpha", "epochs", "seed", "batch_rows", "patience", "validate_steps"), (int, "a whole number")
+        ),
+    }
+    for name, (kind, said) in wanted.items():
+        if name in values and type(values[name]) is not kind:
+            raise BadInput(f"{name} is {values[name]!r}; it must be {said}", where=name)
+    targets = values["targets"]
+    if isinstance(targets, str) or not all(isinstance(target, str) for target in targets):
+        raise BadInput(
+            f'targets is {targets!r}; it must be a list of names, such as ["query", "value"]', where="targets"
+        )
+
+
 def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
     if not 1 <= plan.rank <= spec.max_rank:
         raise BadInput(f"rank {plan.rank} does not fit base {spec.name!r}, which takes 1 to {spec.max_rank}")
+    known = {layer.name.rpartition(".")[2] for layer in spec.layers}
+    if strange := set(plan.targets) - known:
+        raise BadInput(
+            f"base {spec.name!r} was not exported for {', '.join(sorted(strange))}; it has {', '.join(sorted(known))}",
+            where="targets",
+        )
     for name, allowed in (("schedule", get_args(Schedule)), ("class_weights", get_args(ClassWeights))):
         value = getattr(plan, name)
         if value not in allowed:

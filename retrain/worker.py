@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -92,12 +92,14 @@ def train_now(
     strategy: str = "auto",
     epochs: int | None = None,
     seed: int = 0,
+    parameters: Mapping[str, Any] | None = None,
     promote: bool = False,
     progress: Callable[[str, float], None],
     clock: Clock = utc_now,
 ) -> dict[str, Any]:
     """Train a version from a file, here and now; if this process dies a worker carries the run on.
 
+    parameters: of the training, in place of what the recipe says (retrain.strategy.TrainingPlan).
     Returns what `driftgate train --json` prints. Raises BadInput for unusable data; Refused, also for a base
     that must not be trained on; Conflict, NotFound.
     """
@@ -111,7 +113,7 @@ def train_now(
         until = last_feedback_seq(session, model)
     require_trainable(known, production=promote)  # queueing the run asks again, after the seconds that the data takes
     require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
-    overrides: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
+    overrides: dict[str, Any] = {**(parameters or {}), "seed": seed} | ({"epochs": epochs} if epochs else {})
     rows = read_rows(data, text_column=text_column, label_column=label_column)
     named = "lora" if strategy == "auto" else strategy  # what is chosen later takes the same parameters
     plan_training(spec, named, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)

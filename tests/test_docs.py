@@ -5,6 +5,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from cli.main import COMMANDS, app, load_command
 from monitor.metrics import MonitorMetrics
 from retrain.metrics import WorkerMetrics
+from retrain.strategy import TrainingPlan
 from server.app import create_surface
 from server.console import pages
 from server.metrics import ServerMetrics
@@ -84,6 +86,14 @@ def test_a_setting_is_told_with_its_default_and_its_meaning(name: str) -> None:
 def test_a_page_names_settings_that_exist(page: str) -> None:
     named = {name.lower() for name in re.findall(r"\bDRIFTGATE_([A-Z_]+)\b", PAGES[page].read_text("utf-8"))}
     assert named <= set(Settings.model_fields)
+
+
+# Training
+
+
+def test_every_parameter_of_a_training_is_in_the_table() -> None:
+    named = {name for row in table_rows(read("training.md")) for name in re.findall(r"\w+", row[0])}
+    assert {field.name for field in fields(TrainingPlan)} - {"strategy", "targets"} <= named
 
 
 # Commands

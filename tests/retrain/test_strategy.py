@@ -45,6 +45,10 @@ def test_a_strategy_that_there_is_not_is_refused(tiny: ImportedBase) -> None:
         ("tuned_layers", 0, "tuned_layers is 0; it must lie between 1 and 1000"),
         ("schedule", "sine", "schedule is 'sine'; it must be one of linear, cosine, step, constant"),
         ("learning_rate", "fast", "learning_rate is 'fast'; it must lie between 0 and 1"),
+        ("gradual", "yes", "gradual is 'yes'; it must be true or false"),
+        ("batch_rows", 8.5, "batch_rows is 8.5; it must be a whole number"),
+        ("targets", "query", "targets is 'query'; it must be a list of names"),
+        ("targets", ["key"], "base 'tiny' was not exported for key; it has dense, query, value"),
         ("focal_gamma", True, "focal_gamma is True; it must lie between 0 and 10"),
     ],
 )
