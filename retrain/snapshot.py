@@ -27,6 +27,7 @@ from store.snapshots import add_snapshot, get_snapshot
 ROWS_FILE = "rows.jsonl"
 SUMMARY_FILE = "snapshot.json"
 ARTIFACT_KIND = "snapshots"
+_LATER_FIELDS = ("entity", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +187,9 @@ def _row_of(verdict: LabelledRow) -> Row:
 
 
 def _canonical(row: Row) -> str:
-    return json.dumps(asdict(row), sort_keys=True, separators=(",", ":"))
+    """What came after the first snapshots is left out where it says nothing, so that those keep their ids."""
+    fields = asdict(row)
+    for field in _LATER_FIELDS:
+        if fields[field] is None:
+            del fields[field]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
