@@ -80,14 +80,18 @@ def read_rows(
         for (field, column), cell in zip(further.items(), others, strict=True):
             if found[field] is None and (cell.strip() or field == "at"):
                 raise BadInput(f"{path}, row {number}: {column!r} is {cell[:60]!r}; it must be {_MUST_BE[field]}")
-        rows.append(Row(text=text, label=label, **found))
+        rows.append(Row(text, label, split=found.get("split"), entity=found.get("entity"), at=found.get("at")))
     return rows
 
 
 def read_labels(path: Path) -> list[str]:
     """The labels that rows may have, one a line; blank lines do not count. Raises BadInput."""
     _require_file(path)
-    labels = [line.strip() for line in _read_text(path, needs="the labels that rows may have, one a line").splitlines() if line.strip()]
+    labels = [
+        line.strip()
+        for line in _read_text(path, needs="the labels that rows may have, one a line").splitlines()
+        if line.strip()
+    ]
     return list(dict.fromkeys(labels))
 
 

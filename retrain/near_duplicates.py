@@ -4,8 +4,8 @@ They must not lie in two splits, or training sees what is to measure it. They ar
 that data can be split without a base, and only ever kept together and told, never dropped: a pair too many costs
 little. Two texts are near duplicates if their numbers are the same ("order 12" is not "order 13"), and
 
-- their letters are the same, or after one letter is taken out of either (from 8 letters on) or two (from 16 to 40): blanks,
-  casing, punctuation, and one or two typos;
+- their letters are the same, or after one letter is taken out of either (from 8 letters on) or two (from 16 to 40):
+  blanks, casing, punctuation, and one or two typos;
 - or their words are the same in another order, or but for one word that one of them has more (from 3 words on);
 - or they share 75 % of their pieces of three letters (Jaccard): longer texts with a few words changed.
 
@@ -193,10 +193,9 @@ def _alike(words: Sequence[Sequence[str]]) -> _Links:
     signatures = _signatures([pieces[place] for place in some])
     candidates: set[tuple[int, int]] = set()
     for band in range(_BANDS):
-        part = np.ascontiguousarray(signatures[:, band * _BAND_ROWS : (band + 1) * _BAND_ROWS])
         keys = np.zeros(len(some), np.uint64)
-        for column in part.T:
-            keys = _mixed(keys ^ column)
+        for column in range(band * _BAND_ROWS, (band + 1) * _BAND_ROWS):
+            keys = _mixed(keys ^ signatures[:, column])
         for block in _blocks(keys):
             candidates |= {(int(a), int(b)) for i, a in enumerate(block) for b in block[i + 1 : i + 1 + _NEIGHBOURS]}
     if not candidates:

@@ -1,9 +1,9 @@
 """Which rows teach, which tune and which measure: a split without leakage.
 
-Three promises. What belongs together (`retrain.units`: copies and near copies of a text, and all that one entity said)
-is not torn: it never lies in two splits. A row keeps its split for good, and later rows of its unit join it, so that what
-once measured never teaches. Only rows that were chosen at random measure (design, section 10): flagged rows go to train,
-and one whose unit measures already is left out.
+Three promises. What belongs together (`retrain.units`: copies and near copies of a text, and all that one entity
+said) never lies in two splits. A row keeps its split for good, and later rows of its unit join it, so that what once
+measured never teaches. Only rows that were chosen at random measure (design, section 10): flagged rows go to train, and
+one whose unit measures already is left out.
 
 Rows with a time are split by it, the newest to test: a model is asked about what comes, and is measured so. All others
 are drawn: a unit is placed by its hash with the seed, so neither the order of the rows nor the process matters.
@@ -139,17 +139,17 @@ def _by_time(
     ends = [0]  # texts before each moment, and in all
     for moment in ordered:
         ends.append(ends[-1] + sum(unit.texts for unit in moment))
-    borders = [
-        min(range(len(ends)), key=lambda i, at=share * ends[-1]: (abs(ends[i] - at), -i))
-        for share in (shares[0], shares[0] + shares[1])
-    ]
-    first = max(borders[0], 1)  # something must teach
-    last = max(borders[1], first)
+    first = max(_nearest(ends, shares[0] * ends[-1]), 1)  # something must teach
+    last = max(_nearest(ends, (shares[0] + shares[1]) * ends[-1]), first)
     placed: dict[str, str] = {}
     for number, moment in enumerate(ordered):
         split = "train" if number < first else "validation" if number < last else "test"
         placed |= {unit.name: split for unit in moment}
     return placed
+
+
+def _nearest(ends: Sequence[int], wanted: float) -> int:
+    return min(range(len(ends)), key=lambda place: (abs(ends[place] - wanted), -place))
 
 
 def _draw(
