@@ -42,8 +42,8 @@ def audit_rows(
 ) -> Audit:
     """Look through `rows`.
 
-    previous: the snapshot that they follow on. view: what a base makes of them; without it some parts are skipped,
-    and the audit says so. near: of these rows, if they were looked for already. own_split: a person chose the splits that
+    previous: the snapshot that they follow on. view: what a base makes of them; without it some parts are skipped, as
+    the audit then says. near: of these rows, if they were looked for already. own_split: a person chose the splits that
     rows have, so leakage between them is an error. progress: called with what is done next and the share done, 0 to 1.
     """
     if not rows:
