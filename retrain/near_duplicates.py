@@ -18,6 +18,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,13 +192,13 @@ def _alike(words: Sequence[Sequence[str]]) -> _Links:
     if len(some) < 2:
         return set()
     signatures = _signatures([pieces[place] for place in some])
+    keys = np.zeros((len(some), _BANDS), np.uint64)
+    for row in range(_BAND_ROWS):
+        keys = _mixed(keys ^ signatures[:, row::_BAND_ROWS])
     candidates: set[tuple[int, int]] = set()
-    for band in range(_BANDS):
-        keys = np.zeros(len(some), np.uint64)
-        for column in range(band * _BAND_ROWS, (band + 1) * _BAND_ROWS):
-            keys = _mixed(keys ^ signatures[:, column])
-        for block in _blocks(keys):
-            candidates |= {(int(a), int(b)) for i, a in enumerate(block) for b in block[i + 1 : i + 1 + _NEIGHBOURS]}
+    for band in keys.T:
+        for block in _blocks(band):
+            candidates |= {(a, b) for i, a in enumerate(block) for b in block[i + 1 : i + 1 + _NEIGHBOURS]}
     if not candidates:
         return set()
     pairs = np.array(sorted(candidates), np.int64)
@@ -230,11 +231,10 @@ def _signatures(pieces: Sequence[frozenset[str]]) -> _Keys:
     number = {piece: i for i, piece in enumerate(known)}
     flat = np.array([number[piece] for each in pieces for piece in each], np.int64)
     starts = np.concatenate(([0], np.cumsum([len(each) for each in pieces])[:-1]))
-    hashes = _hashes(known)
-    signatures = np.empty((len(pieces), _BANDS * _BAND_ROWS), np.uint64)
-    for column in range(signatures.shape[1]):
-        salt = np.uint64((column + 1) * _BASE & _MASK)
-        signatures[:, column] = np.minimum.reduceat(_mixed(hashes ^ salt)[flat], starts)
+    salts = np.arange(1, _BANDS * _BAND_ROWS + 1, dtype=np.uint64)[:, None] * np.uint64(_BASE)
+    signatures = np.empty((len(pieces), len(salts)), np.uint64)
+    for column, hashes in enumerate(_mixed(_hashes(known) ^ salts)):
+        signatures[:, column] = np.minimum.reduceat(hashes[flat], starts)
     return signatures
 
 
@@ -248,22 +248,20 @@ def _without_chains(count: int, sure: _Links, loose: _Links) -> _Links:
 
 def _linked(keys: _Keys, places: _Places) -> Iterator[tuple[int, int]]:
     """The first text with a key, paired with each other one that has it too."""
+    for block in _blocks(keys):
+        first, *others = sorted(set(places[block].tolist()))
+        yield from ((first, other) for other in others)
+
+
+def _blocks(keys: _Keys) -> Iterator[list[int]]:
+    """Indices with the same key, in order, where there are several."""
     order = np.argsort(keys)
     again = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     few = order[np.union1d(again, again + 1)]  # of millions of keys
-    few = few[np.lexsort((places[few], keys[few]))]
-    keys, places = keys[few], places[few]
-    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
-    first = np.repeat(places[starts], np.diff(np.append(starts, len(keys))))
-    different = first != places
-    yield from zip(first[different].tolist(), places[different].tolist(), strict=True)
-
-
-def _blocks(keys: _Keys) -> Iterator[_Places]:
-    """Places with the same key, in order, where there are several."""
-    order = np.argsort(keys, kind="stable")
-    cuts = np.flatnonzero(np.diff(keys[order])) + 1
-    yield from (block for block in np.split(order, cuts) if len(block) > 1)
+    few = few[np.lexsort((few, keys[few]))]
+    starts = np.flatnonzero(np.append(True, keys[few][1:] != keys[few][:-1])[: len(few)]).tolist()
+    ordered = few.tolist()
+    yield from (ordered[a:b] for a, b in pairwise([*starts, len(ordered)]))
 
 
 def _pair(a: int, b: int) -> tuple[int, int]:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def test_rows_weigh_one_on_average_and_rare_classes_weigh_more(counts, beta, cap
         rows = sum(counts.values())
         assert sum(weights[label] * count for label, count in counts.items()) == pytest.approx(rows)
         in_order = [weights[label] for label in sorted(counts, key=lambda label: counts[label])]
-        assert all(rarer >= commoner * (1 - 1e-9) for rarer, commoner in zip(in_order, in_order[1:], strict=False))
+        assert all(rarer >= commoner * (1 - 1e-9) for rarer, commoner in pairwise(in_order))
     assert max(weights.values()) <= cap * min(weights.values()) * (1 + 1e-9)
 
 

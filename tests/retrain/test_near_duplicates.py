@@ -2,11 +2,13 @@ import random
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain.dataset import group_key
 from retrain.near_duplicates import MAX_GROUP_SHARE, find_near_duplicates, join
+
+UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
 
 SENTENCE = "could you tell me where my parcel from last week is"
 OTHERS = [
@@ -63,6 +65,7 @@ texts = st.lists(
 )
 
 
+@UNHURRIED
 @given(texts, st.randoms(use_true_random=False))
 def test_order_does_not_matter_and_links_agree_with_leaders(some, rng):
     found = find_near_duplicates(some)
@@ -73,6 +76,7 @@ def test_order_does_not_matter_and_links_agree_with_leaders(some, rng):
     assert set(found.leaders) == {text for pair in found.links for text in pair}
 
 
+@UNHURRIED
 @given(
     st.lists(st.text(string.ascii_lowercase, min_size=3, max_size=8), min_size=4, max_size=9),
     st.integers(0, 2**32),
@@ -123,6 +127,7 @@ def test_nothing_and_empty_texts_have_no_near_duplicates():
     assert find_near_duplicates(["", "!"]).links == ()
 
 
+@UNHURRIED
 @given(st.integers(1, 40), st.data())
 def test_components_are_those_of_a_walk(count, data):
     places = st.integers(0, count - 1)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain.audit import BaseView
@@ -24,6 +24,8 @@ from store.feedback import LabelledRow, NewFeedback, add_feedback, labelled_rows
 from store.records import AuditSample
 from store.settings import load_settings
 from store.snapshots import get_snapshot
+
+UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
 
 NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 
@@ -57,6 +59,7 @@ def by_prediction(content):
     return {row.prediction_id: row for row in content.rows if row.prediction_id}
 
 
+@UNHURRIED
 @given(st.randoms(use_true_random=False))
 def test_the_same_rows_are_the_same_snapshot_whatever_their_order(rng):
     rows = seed_rows(8)

@@ -17,6 +17,8 @@ from retrain.split import SHARES, SPLITS, split_rows
 from retrain.units import find_units, newest_of
 from store.errors import BadInput
 
+UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,7 @@ def content(rows):
     return Counter(json.dumps(asdict(row), sort_keys=True) for row in rows)
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_every_row_is_placed_once_except_flagged_ones_whose_text_measures(rows, seed):
     placed = split_rows(rows, seed=seed)
@@ -52,6 +55,7 @@ def test_every_row_is_placed_once_except_flagged_ones_whose_text_measures(rows, 
         assert where[lost.group] in ("validation", "test")
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_no_text_lies_in_two_splits_and_flagged_rows_never_measure(rows, seed):
     placed = split_rows(rows, seed=seed)
@@ -59,6 +63,7 @@ def test_no_text_lies_in_two_splits_and_flagged_rows_never_measure(rows, seed):
     assert {row.split for row in placed if row.origin == "flagged"} <= {"train"}
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_rows_keep_their_split_and_their_copies_join_them(rows, seed):
     before = {row.group: row.split for row in rows if row.split}
@@ -66,19 +71,21 @@ def test_rows_keep_their_split_and_their_copies_join_them(rows, seed):
         assert before.get(row.group, row.split) == row.split
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(rows, seed, rng):
     shuffled = rng.sample(rows, len(rows))
     assert content(split_rows(rows, seed=seed)) == content(split_rows(shuffled, seed=seed))
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_splitting_again_changes_nothing(rows, seed):
     placed = split_rows(rows, seed=seed)
     assert split_rows(placed, seed=seed + 1) == placed
 
 
-@settings(max_examples=50)
+@settings(UNHURRIED, max_examples=50)
 @given(st.lists(st.integers(1, 120), min_size=1, max_size=12), st.integers(0, 1_000))
 def test_each_class_gets_its_shares_within_rounding(sizes, seed):
     rows = [Row(f"{label} {n}", str(label)) for label, size in enumerate(sizes) for n in range(size)]
@@ -184,6 +191,7 @@ def rows_of_entities(draw):
     return rows
 
 
+@UNHURRIED
 @given(rows_of_entities(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_near_duplicates_and_entities_are_never_torn_and_order_does_not_matter(rows, seed, rng):
     placed = split_rows(rows, seed=seed)
@@ -195,6 +203,7 @@ def test_near_duplicates_and_entities_are_never_torn_and_order_does_not_matter(r
     assert content(split_rows(rng.sample(rows, len(rows)), seed=seed)) == content(placed)
 
 
+@UNHURRIED
 @given(rows_of_entities(), st.integers(0, 5))
 def test_by_time_nothing_in_train_is_younger_than_what_measures(rows, seed):
     timed = [replace(row, at=row.at or "2026-01-15T00:00:00.000000+00:00", origin="seed") for row in rows]
