@@ -31,8 +31,8 @@ from store.errors import BadInput
 ROWS = 15_000
 NOISE_SHARE, LOOKED_AT_SHARE = 0.10, 0.15
 LEAST_FOUND = 0.70
-_MIN_WORDS = 4
-"""Of a text that is copied: in shorter ones a changed letter may be another word."""
+_MIN_WORDS, _MIN_LETTERS = 4, 12
+"""Of a text that is copied: in shorter ones two changed letters may be other words."""
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def near_duplicates_found(rows: Sequence[Row], *, copies: int, seed: int) -> dic
     """
     rng = random.Random(seed)
     placed = split_rows(rows, seed=0)
-    sources = [row for row in placed if row.split == "train" and len(row.text.split()) >= _MIN_WORDS]
+    sources = [row for row in placed if row.split == "train" and _may_be_copied(row.text)]
     planted = [
         (kind, source, Row(change(source.text, rng), source.label, split=rng.choice(("validation", "test"))))
         for kind, change in CHANGES.items()
@@ -141,11 +141,12 @@ def groups_in(rows: Sequence[Row]) -> tuple[int, int]:
 
 
 def leaking_files(rows: Sequence[Row], *, seed: int) -> dict[str, list[Row]]:
-    """Rows with a split that leaks: 40 customers of 1,000 in two splits; 100 training rows younger than the test."""
+    """Rows with a split that leaks: 4 % of the customers in two splits; 100 training rows younger than the test."""
     rng = random.Random(seed)
-    entities = [f"customer {n % 1_000}" for n in range(len(rows))]
-    torn = {f"customer {n}" for n in rng.sample(range(1_000), 40)}
-    of_entity = {f"customer {n}": rng.choices(("train", "validation", "test"), (70, 15, 15))[0] for n in range(1_000)}
+    names = [f"customer {n}" for n in range(len(rows) // 15)]
+    entities = [names[n % len(names)] for n in range(len(rows))]
+    torn = set(rng.sample(names, len(names) // 25))
+    of_entity = {name: rng.choices(("train", "validation", "test"), (70, 15, 15))[0] for name in names}
     by_group = [
         replace(row, entity=entity, split=rng.choice(("train", "test")) if entity in torn else of_entity[entity])
         for row, entity in zip(rows, entities, strict=True)
@@ -184,6 +185,10 @@ def refused(rows: Sequence[Row]) -> bool:
             check=False,
         )
         return done.returncode == 1 and "_leakage" in done.stdout
+
+
+def _may_be_copied(text: str) -> bool:
+    return len(text.split()) >= _MIN_WORDS and sum(map(str.isalpha, text)) >= _MIN_LETTERS
 
 
 def _typo(text: str, rng: random.Random) -> str:

@@ -70,8 +70,10 @@ def augment_rows(rows: Sequence[Row], how: Augmentation, *, seed: int) -> list[R
 
 
 def vary(text: str, how: Augmentation, rng: random.Random) -> str:
-    """One variation of a text; it never comes out empty."""
+    """One variation of a text; it never comes out empty, and an empty one comes out as it was."""
     words = text.split()
+    if not words:
+        return text
     if len(words) >= _MIN_WORDS:
         kept = [word for word in words if _numeric(word) or rng.random() >= how.drop_share]
         words = kept or words
@@ -88,7 +90,7 @@ def vary(text: str, how: Augmentation, rng: random.Random) -> str:
     if rng.random() < how.punctuation_share:
         bare = " ".join(word if _numeric(word) else word.strip(punctuation) for word in varied.split()).strip()
         varied = rng.choice((bare or varied, varied.rstrip(".!?") + rng.choice((".", "!", "?", "..."))))
-    return varied if varied.strip() else text
+    return varied
 
 
 def _mistyped(word: str, share: float, rng: random.Random) -> str:

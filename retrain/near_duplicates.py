@@ -2,9 +2,9 @@
 
 They must not lie in two splits, or training sees what is to measure it. They are looked for by their letters alone, so
 that data can be split without a base, and only ever kept together and told, never dropped: a pair too many costs
-little. Two texts are near duplicates if their numbers are the same ("order 12" is not "order 13"), and
+little. Two texts are near duplicates if their numbers are the same in the same order ("3 to 5" is not "5 to 3"), and
 
-- their letters are the same, or after one letter is taken out of either (from 8 letters on) or two (from 16 to 40):
+- their letters are the same, or after one letter is taken out of either (from 8 letters on) or two (from 12 to 52):
   blanks, casing, punctuation, and one or two typos;
 - or their words are the same in another order, or but for one word that one of them has more (from 3 words on);
 - or they share 75 % of their pieces of three letters (Jaccard): longer texts with a few words changed.
@@ -27,7 +27,7 @@ MIN_JACCARD = 0.75
 MAX_GROUP_SHARE = 0.05
 """Of all texts. Where chains join more than that into one group, shared pieces bind no longer within it."""
 _SMALL_GROUP = 20
-_TYPO_LETTERS = {1: (8, 120), 2: (16, 40)}
+_TYPO_LETTERS = {1: (8, 120), 2: (12, 52)}
 """How long texts are, by the typos that they may have. In longer ones so many typos leave more than MIN_JACCARD of the
 pieces."""
 _ONE_WORD_MORE = 3
@@ -65,7 +65,7 @@ def find_near_duplicates(groups: Iterable[str]) -> NearDuplicates:
     """Look through texts, given as group keys; neither their order nor the process changes what is found."""
     texts = sorted(set(groups))
     words = [_words(text) for text in texts]
-    numbers = [tuple(re.findall(r"\d+", text)) for text in texts]
+    numbers = [re.findall(r"\d+", text) for text in texts]
     sure = _same_words(words) | _same_letters(words)
     alike = _alike(words)
     kept = {pair for pair in sure if numbers[pair[0]] == numbers[pair[1]]}

@@ -18,8 +18,8 @@ _MIN_WORDS = 2
 """Small words of a language that a text must hold, and hold more of than of any other."""
 _SMALL_WORDS = {
     "English": "the and is are was my me you your what how can could do does it of for with this that have has not "
-    "please will would where when why which there from they we be an on at am i'm don't i to in me a so or if but by he "
-    "she his her our us them just get got need no as go all out up",
+    "please will would where when why which there from they we be an on at am i'm don't i to in me a so or if but by "
+    "he she his her our us them just get got need no as go all out up",
     "German": "der die das und ist nicht ich sie wir ein eine einen dem den mit auf für von zu wie was kann können "
     "bitte mein meine mir mich haben habe wird auch noch bei nach warum wann ihr uns sind",
     "French": "le la les et est une des du je vous nous il elle pas que qui dans pour avec sur mon ma mes votre "

@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -51,10 +52,7 @@ shares = st.floats(0, 1)
 def test_a_text_never_comes_out_empty_and_its_numbers_stay(text, how, seed):
     varied = vary(text, how, random.Random(seed))
     assert bool(varied.strip()) == bool(text.strip())
-    numbers = [word.casefold() for word in text.split() if any(letter.isdigit() for letter in word)]
-    kept = varied.casefold()
-    for number in numbers:
-        assert number.rstrip(".!?") in kept
+    assert re.findall(r"\d+", varied) == re.findall(r"\d+", text)
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def rows_of_entities(draw):
     """New rows, some of them nearly the same, of a few entities, some with a time."""
     words = ["parcel", "late", "where", "my", "is", "card", "order", "please"]
     rows = []
-    for _ in range(draw(st.integers(1, 60))):
+    for _ in range(draw(st.integers(1, 30))):
         day = draw(st.none() | st.integers(1, 28))
         rows.append(
             Row(
@@ -191,7 +191,7 @@ def rows_of_entities(draw):
     return rows
 
 
-@UNHURRIED
+@settings(UNHURRIED, max_examples=50)
 @given(rows_of_entities(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_near_duplicates_and_entities_are_never_torn_and_order_does_not_matter(rows, seed, rng):
     placed = split_rows(rows, seed=seed)
@@ -203,7 +203,7 @@ def test_near_duplicates_and_entities_are_never_torn_and_order_does_not_matter(r
     assert content(split_rows(rng.sample(rows, len(rows)), seed=seed)) == content(placed)
 
 
-@UNHURRIED
+@settings(UNHURRIED, max_examples=50)
 @given(rows_of_entities(), st.integers(0, 5))
 def test_by_time_nothing_in_train_is_younger_than_what_measures(rows, seed):
     timed = [replace(row, at=row.at or "2026-01-15T00:00:00.000000+00:00", origin="seed") for row in rows]
