@@ -27,7 +27,9 @@ class Entry:
 
 COMMANDS: Mapping[str, Entry] = {
     "base": Entry("cli.base_commands:app", "Import, try, approve and retire bases: backbones with room for adapters."),
-    "data": Entry("cli.data_commands:app", "Look through training data before anything is trained on it."),
+    "data": Entry(
+        "cli.data_commands:app", "Look through training data before anything is trained on it, and compare its states."
+    ),
     "train": Entry(
         "cli.train_command:train",
         "Train a new version of a model from a data file, and let the gate judge it.",

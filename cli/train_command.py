@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.data_commands import LabelColumn, TextColumn
+from cli.data_commands import GroupColumn, LabelColumn, LabelList, SplitColumn, TextColumn, TimeColumn
 from cli.extras import require_extra
 from cli.output import AsJson, facts, show
 from cli.parts import open_parts
@@ -24,6 +24,10 @@ def train(
     data: Annotated[Path, typer.Option(help="CSV, JSONL (both also with .gz) or Parquet.", metavar="FILE")],
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    group_column: GroupColumn = None,
+    time_column: TimeColumn = None,
+    split_column: SplitColumn = None,
+    labels: LabelList = None,
     strategy: Annotated[
         Literal["auto", "head", "lora", "partial", "full"], typer.Option(help="What is trained.")
     ] = "auto",
@@ -65,6 +69,10 @@ def train(
                 data=data,
                 text_column=text_column,
                 label_column=label_column,
+                group_column=group_column,
+                time_column=time_column,
+                split_column=split_column,
+                allowed_labels=labels,
                 strategy=strategy,
                 epochs=epochs,
                 seed=seed,

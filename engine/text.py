@@ -23,6 +23,13 @@ class TextModality:
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
 
+    def count_tokens(self, raw: Sequence[str]) -> list[int]:
+        """How long each text is before anything is cut off; the base may take fewer."""
+        words = self._words
+        if words is not None:
+            return [len(words.encode(text)) for text in raw]
+        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(raw))]
+
     def encode(self, raw: Sequence[str], *, truncate: bool) -> list[EncodedRow]:
         words = self._words
         if words is not None:

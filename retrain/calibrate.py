@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 
-def fit_temperature(probabilities: NDArray[np.float32], true_label: NDArray[np.int64]) -> float:
+def fit_temperature(probabilities: NDArray[np.floating], true_label: NDArray[np.int64]) -> float:
     """The temperature that minimises the negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
     probabilities: [rows, classes]. true_label: [rows], -1 for a class that the version does not know; such rows are

@@ -12,6 +12,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ class Row:
     prediction_id: str | None = None
     feedback_seq: int | None = None
     """Feedback.seq of the verdict that gave the label."""
+    entity: str | None = None
+    """Customer, thread or document that the row belongs to; rows of one never lie in two splits."""
+    at: str | None = None
+    """When the text came in: ISO 8601 in UTC, such that strings sort as times do."""
 
     @property
     def group(self) -> str:
@@ -47,24 +52,86 @@ def group_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", folded).split())  # folding can undo the normal form
 
 
-def read_rows(path: Path, *, text_column: str = "text", label_column: str = "label") -> list[Row]:
+def read_rows(
+    path: Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    group_column: str | None = None,
+    time_column: str | None = None,
+    split_column: str | None = None,
+) -> list[Row]:
     """The rows of a file, in its order; row numbers elsewhere count from 1 and leave out the header.
 
-    Kinds by suffix: .csv, .jsonl (both also with .gz) and .parquet; text is UTF-8. Raises BadInput.
+    Kinds by suffix: .csv, .jsonl (both also with .gz) and .parquet; text is UTF-8. A time without a zone is UTC, and
+    every row must have one; a row without a group belongs to nobody else, one without a split is placed by
+    `retrain.split`. Raises BadInput.
     """
-    columns = (text_column, label_column)
+    named = {"entity": group_column, "at": time_column, "split": split_column}
+    further = {field: column for field, column in named.items() if column is not None}
     read = _reader_for(path)
     _require_file(path)
-    pairs = read(path, columns)
-    if not pairs:
+    cells = read(path, (text_column, label_column, *further.values()))
+    if not cells:
         raise BadInput(f"{path} has no rows; it needs at least one with {text_column!r} and {label_column!r}")
-    return [Row(text=text, label=label) for text, label in pairs]
+    rows = []
+    for number, (text, label, *others) in enumerate(cells, start=1):
+        found = {field: _READ_AS[field](cell) for field, cell in zip(further, others, strict=True)}
+        for (field, column), cell in zip(further.items(), others, strict=True):
+            if found[field] is None and (cell.strip() or field == "at"):
+                raise BadInput(f"{path}, row {number}: {column!r} is {cell[:60]!r}; it must be {_MUST_BE[field]}")
+        rows.append(Row(text, label, split=found.get("split"), entity=found.get("entity"), at=found.get("at")))
+    return rows
 
 
-_Pairs = list[tuple[str, str]]
+def read_labels(path: Path) -> list[str]:
+    """The labels that rows may have, one a line; blank lines do not count. Raises BadInput."""
+    _require_file(path)
+    labels = [
+        line.strip()
+        for line in _read_text(path, needs="the labels that rows may have, one a line").splitlines()
+        if line.strip()
+    ]
+    return list(dict.fromkeys(labels))
 
 
-def _reader_for(path: Path) -> Callable[[Path, tuple[str, str]], _Pairs]:
+def _as_entity(cell: str) -> str | None:
+    return cell.strip() or None
+
+
+def _as_time(cell: str) -> str | None:
+    try:
+        read = datetime.fromisoformat(cell.strip())
+    except ValueError:
+        return None
+    try:
+        at = read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except OverflowError:  # the year 1 with a zone
+        return None
+    return at.isoformat(timespec="microseconds")
+
+
+def _as_split(cell: str) -> str | None:
+    return _SPLIT_NAMES.get(cell.strip().casefold())
+
+
+_READ_AS: dict[str, Callable[[str], str | None]] = {"entity": _as_entity, "at": _as_time, "split": _as_split}
+_MUST_BE = {
+    "entity": "a name",
+    "at": "a time in ISO 8601, such as 2026-11-02 or 2026-11-02T08:30:00+01:00",
+    "split": "train, validation (or val, valid, dev) or test",
+}
+_SPLIT_NAMES = {
+    "train": "train",
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    "test": "test",
+}
+
+_Cells = list[tuple[str, ...]]
+"""Of each row, in the order of the columns that were asked for."""
+
+
+def _reader_for(path: Path) -> Callable[[Path, tuple[str, ...]], _Cells]:
     readers = {
         ".csv": _read_csv,
         ".csv.gz": _read_csv,
@@ -91,7 +158,7 @@ def _require_file(path: Path) -> None:
     raise BadInput(f"there is no file {path}; {hint}")
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, needs: str = "a text and a label column") -> str:
     """The whole file, unpacked and decoded. Raises BadInput for an empty, damaged or non-UTF-8 file."""
     try:
         data = path.read_bytes()
@@ -102,7 +169,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
     if not data.strip():
-        raise BadInput(f"{path} is empty; it needs a text and a label column")
+        raise BadInput(f"{path} is empty; it needs {needs}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,13 +180,13 @@ def _read_text(path: Path) -> str:
         ) from None
 
 
-def _read_csv(path: Path, columns: tuple[str, str]) -> _Pairs:
+def _read_csv(path: Path, columns: tuple[str, ...]) -> _Cells:
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    pairs: _Pairs = []
+    found: _Cells = []
     try:
         header = next(reader)
         _require_columns(path, header, columns)
-        text_at, label_at = (header.index(column) for column in columns)
+        at = [header.index(column) for column in columns]
         for cells in reader:
             if not cells:  # a blank line
                 continue
@@ -129,16 +196,16 @@ def _read_csv(path: Path, columns: tuple[str, str]) -> _Pairs:
                     'put a text that holds a comma into double quotes ("...")'
                 )
             cells += [""] * (len(header) - len(cells))
-            pairs.append((cells[text_at], cells[label_at]))
+            found.append(tuple(cells[place] for place in at))
     except csv.Error as error:
         advice = "look for a double quote that is opened and never closed"
         if "limit" in str(error):
             advice += "; save texts that really are that long as JSONL"
         raise BadInput(f"{path}, line {reader.line_num}: {error}; {advice}") from None
-    return pairs
+    return found
 
 
-def _read_jsonl(path: Path, columns: tuple[str, str]) -> _Pairs:
+def _read_jsonl(path: Path, columns: tuple[str, ...]) -> _Cells:
     objects: list[tuple[int, dict[str, Any]]] = []
     names: dict[str, None] = {}  # every key of the file, in order of appearance
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
@@ -153,17 +220,13 @@ def _read_jsonl(path: Path, columns: tuple[str, str]) -> _Pairs:
         names.update(dict.fromkeys(found))
         objects.append((number, found))
     _require_columns(path, list(names), columns)
-    text_column, label_column = columns
     return [
-        (
-            _as_text(found.get(text_column), f"{path}, line {number}, {text_column!r}"),
-            _as_text(found.get(label_column), f"{path}, line {number}, {label_column!r}"),
-        )
+        tuple(_as_text(found.get(column), f"{path}, line {number}, {column!r}") for column in columns)
         for number, found in objects
     ]
 
 
-def _read_parquet(path: Path, columns: tuple[str, str]) -> _Pairs:
+def _read_parquet(path: Path, columns: tuple[str, ...]) -> _Cells:
     import pyarrow as pa  # slow to import, and only this kind of file needs it
     import pyarrow.parquet as pq
 
@@ -174,14 +237,16 @@ def _read_parquet(path: Path, columns: tuple[str, str]) -> _Pairs:
         table = pq.ParquetFile(path).read(columns=list(dict.fromkeys(columns)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise BadInput(f"{path} is not a Parquet file that can be read: {error}; write it again") from None
-    texts, labels = (
-        [_as_text(value, f"{path}, row {n}, {column!r}") for n, value in enumerate(table[column].to_pylist(), start=1)]
-        for column in columns
-    )
-    return list(zip(texts, labels, strict=True))
+    read = []
+    for column in columns:
+        values = table[column]
+        if pa.types.is_timestamp(values.type):
+            values = values.cast(pa.timestamp("us", values.type.tz), safe=False)  # what datetime can hold
+        read.append([_as_text(value, f"{path}, row {n}, {column!r}") for n, value in enumerate(values.to_pylist(), 1)])
+    return list(zip(*read, strict=True))
 
 
-def _require_columns(path: Path, found: Sequence[str], wanted: tuple[str, str]) -> None:
+def _require_columns(path: Path, found: Sequence[str], wanted: tuple[str, ...]) -> None:
     for column in wanted:
         if found.count(column) > 1:
             raise BadInput(f"{path} has {found.count(column)} columns named {column!r}; rename all but one")
@@ -196,7 +261,7 @@ def _require_columns(path: Path, found: Sequence[str], wanted: tuple[str, str]) 
     shown = ", ".join(map(repr, found[:20])) + (", ..." if len(found) > 20 else "")
     raise BadInput(
         f"{path} has no column {' and no column '.join(map(repr, missing))}; it has {shown}{hint} "
-        "(--text-column and --label-column name others)"
+        "(--text-column, --label-column and the like name others)"
     )
 
 
@@ -206,6 +271,8 @@ def _as_text(value: object, where: str) -> str:
         return ""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
+    if isinstance(value, date):  # a datetime is one, too
+        return value.isoformat()
     if not isinstance(value, str):
         raise BadInput(f"{where} is a {_json_kind(value)}, not a text: {str(value)[:60]!r}")
     try:

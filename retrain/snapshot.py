@@ -7,15 +7,16 @@ test rows of all versions of a model stay comparable and never teach any of them
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from retrain.audit import Audit, audit_rows
+from retrain.audit import Audit, BaseView, audit_rows
 from retrain.dataset import Row, group_key
+from retrain.near_duplicates import find_near_duplicates
 from retrain.split import SHARES, split_rows
 from store.artifacts import ArtifactStore
 from store.database import Database
@@ -27,6 +28,7 @@ from store.snapshots import add_snapshot, get_snapshot
 ROWS_FILE = "rows.jsonl"
 SUMMARY_FILE = "snapshot.json"
 ARTIFACT_KIND = "snapshots"
+_LATER_FIELDS = ("entity", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,15 @@ def build_snapshot(
     *,
     seed: int,
     shares: tuple[float, float, float] = SHARES,
+    look: Callable[[Sequence[Row]], BaseView] | None = None,
+    allowed_labels: Sequence[str] | None = None,
+    own_split: bool = False,
 ) -> SnapshotContent:
     """The rows of a new snapshot: those of the parent (or of a person's file) and the new verdicts.
 
     A verdict on a prediction that the parent holds already replaces its label, if it is newer; the row stays in its
-    split. A verdict without a label or text is left out and counted. Raises BadInput when the audit finds an error.
+    split. A verdict without a label or text is left out and counted. look: shows the rows to a base, for an audit that
+    sees label errors too. allowed_labels, own_split: see `audit_rows`. Raises BadInput when the audit finds an error.
     """
     newest: dict[str, LabelledRow] = {}
     for verdict in sorted(new_labelled, key=lambda verdict: verdict.feedback_seq):
@@ -88,10 +94,18 @@ def build_snapshot(
     merged = [_corrected(row, newest.get(row.prediction_id or "")) for row in parent_rows]
     merged += [_row_of(verdict) for prediction_id, verdict in newest.items() if prediction_id not in known]
 
-    audit = audit_rows(merged, previous=parent_rows if newest else None)
-    audit.require_usable()
     with_text = [row for row in merged if row.group]
-    placed = split_rows(with_text, seed=seed, shares=shares)
+    near = find_near_duplicates(row.group for row in with_text)
+    audit = audit_rows(
+        merged,
+        previous=parent_rows if newest else None,
+        view=None if look is None else look(merged),
+        near=near,
+        allowed_labels=allowed_labels,
+        own_split=own_split,
+    )
+    audit.require_usable()
+    placed = split_rows(with_text, seed=seed, shares=shares, near=near)
     left_out["no_text"] += len(merged) - len(with_text)
     left_out["flagged_text_measures"] += len(with_text) - len(placed)
     told = {reason: count for reason, count in sorted(left_out.items()) if count}
@@ -186,4 +200,9 @@ def _row_of(verdict: LabelledRow) -> Row:
 
 
 def _canonical(row: Row) -> str:
-    return json.dumps(asdict(row), sort_keys=True, separators=(",", ":"))
+    """What came after the first snapshots is left out where it says nothing, so that those keep their ids."""
+    fields = asdict(row)
+    for field in _LATER_FIELDS:
+        if fields[field] is None:
+            del fields[field]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))

@@ -60,6 +60,8 @@ class TrainingPlan:
     focal_gamma: float = 0.0
     """Above 0: focal loss (Lin et al. 2017, arXiv:1708.02002), for classes of very unequal size."""
     class_weights: ClassWeights = "none"
+    augment: int = 0
+    """Varied copies of each training text (retrain.augment)."""
     replay_share: float = 1.0
     """Of the old training rows, the share that a retraining sees again."""
     replay_weight: float = 1.0
@@ -128,11 +130,10 @@ def _strategy(name: str) -> Strategy:
 
 def _check_types(values: Mapping[str, Any]) -> None:
     """Raises BadInput for what is no value of that kind; bounds are another question."""
+    whole = ("rank", "alpha", "epochs", "seed", "batch_rows", "patience", "validate_steps", "augment")
     wanted: dict[str, tuple[type, str]] = {
         **dict.fromkeys(("rslora", "gradual"), (bool, "true or false")),
-        **dict.fromkeys(
-            ("rank", "alpha", "epochs", "seed", "batch_rows", "patience", "validate_steps"), (int, "a whole number")
-        ),
+        **dict.fromkeys(whole, (int, "a whole number")),
     }
     for name, (kind, said) in wanted.items():
         if name in values and type(values[name]) is not kind:
@@ -159,6 +160,7 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
             raise BadInput(f"{name} is {value!r}; it must be one of {', '.join(allowed)}", where=name)
     bounds: dict[str, tuple[float, float]] = {
         **({} if plan.tuned_layers is None else {"tuned_layers": (1, 1_000)}),
+        "augment": (0, 20),
         "epochs": (1, 1_000),
         "batch_rows": (1, 4_096),
         "patience": (1, 1_000),

@@ -1,13 +1,16 @@
 """From rows to trained weights: the one way, for a run and for its reproduction."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.base import read_spec
 from engine.engine import Engine
+from retrain.augment import Augmentation, augment_rows
 from retrain.dataset import Row
 from retrain.features import FeatureCache
+from retrain.imbalance import inverse_frequency_weights
 from retrain.replay import replay
 from retrain.shortage import available_memory, free_disk, needs_of, told_shortage
 from retrain.strategy import TrainingPlan
@@ -42,12 +45,16 @@ def train_on_rows(
     spec = read_spec(bundle)
     backbone = artifacts.fetch(spec.backbone_artifact)
     taught, weights = replay(
-        train,
+        augment_rows(train, Augmentation(copies=plan.augment), seed=plan.seed),
         new_after_seq=None if start is None else start.get("feedback_until"),
         share=plan.replay_share,
         weight=plan.replay_weight,
         seed=plan.seed,
     )
+
+    if plan.class_weights == "balanced":
+        by_label = inverse_frequency_weights(Counter(row.label for row in taught))
+        weights = [weight * by_label[row.label] for row, weight in zip(taught, weights, strict=True)]
 
     def features_of(texts: Sequence[str]) -> Any:
         return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts)

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from engine.base import spec_from_json
-from retrain.dataset import Row, read_rows
+from retrain.dataset import Row, read_labels, read_rows
 from retrain.licence import require_licence
 from retrain.metrics import WorkerMetrics
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
@@ -89,6 +89,10 @@ def train_now(
     data: Path,
     text_column: str = "text",
     label_column: str = "label",
+    group_column: str | None = None,
+    time_column: str | None = None,
+    split_column: str | None = None,
+    allowed_labels: Path | None = None,
     strategy: str = "auto",
     epochs: int | None = None,
     seed: int = 0,
@@ -99,9 +103,9 @@ def train_now(
 ) -> dict[str, Any]:
     """Train a version from a file, here and now; if this process dies a worker carries the run on.
 
-    parameters: of the training, in place of what the recipe says (retrain.strategy.TrainingPlan).
-    Returns what `driftgate train --json` prints. Raises BadInput for unusable data; Refused, also for a base
-    that must not be trained on; Conflict, NotFound.
+    parameters: of the training, in place of what the recipe says (retrain.strategy.TrainingPlan). allowed_labels: a
+    file with all labels that rows may have. Returns what `driftgate train --json` prints. Raises BadInput for unusable
+    data; Refused, also for a base that must not be trained on; Conflict, NotFound.
     """
     from retrain.execute import Worker, execute_run
 
@@ -114,10 +118,23 @@ def train_now(
     require_trainable(known, production=promote)  # queueing the run asks again, after the seconds that the data takes
     require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
     overrides: dict[str, Any] = {**(parameters or {}), "seed": seed} | ({"epochs": epochs} if epochs else {})
-    rows = read_rows(data, text_column=text_column, label_column=label_column)
+    rows = read_rows(
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        group_column=group_column,
+        time_column=time_column,
+        split_column=split_column,
+    )
     named = "lora" if strategy == "auto" else strategy  # what is chosen later takes the same parameters
     plan_training(spec, named, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)
-    content = build_snapshot(_keep_splits(rows, database, artifacts, model), [], seed=seed)
+    content = build_snapshot(
+        _keep_splits(rows, database, artifacts, model),
+        [],
+        seed=seed,
+        allowed_labels=None if allowed_labels is None else read_labels(allowed_labels),
+        own_split=split_column is not None,
+    )
     snapshot = store_snapshot(database, artifacts, content, model=model, parent=None, feedback_until=until, now=clock())
     owner = name_owner(clock)
     asked = NewRun(
@@ -144,7 +161,10 @@ def train_now(
 
 
 def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, model: str) -> list[Row]:
-    """Texts that the production version's snapshot holds stay in their split, so that none leaks into a test."""
+    """Texts that the production version's snapshot holds stay in their split, so that none leaks into a test.
+
+    Raises BadInput where the file names another split for one of them.
+    """
     with database.read() as session:
         deployment = session.get(Deployment, model)
         number = None if deployment is None else deployment.production
@@ -152,7 +172,15 @@ def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, 
     if parent is None:
         return rows
     splits = {row.group: row.split for row in load_snapshot(database, artifacts, parent)}
-    return [replace(row, split=splits.get(row.group)) for row in rows]
+    moved = [n for n, row in enumerate(rows, start=1) if row.split and splits.get(row.group, row.split) != row.split]
+    if moved:
+        first = rows[moved[0] - 1]
+        raise BadInput(
+            f"{len(moved)} rows lie in another split than in the snapshot of the version in production, the first: row "
+            f"{moved[0]} is in {first.split}, there in {splits[first.group]}; no version may be measured on what it "
+            "was trained on: keep those splits, or train a model of another name"
+        )
+    return [replace(row, split=splits.get(row.group, row.split)) for row in rows]
 
 
 def calm_threads() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.dataset import Row, group_key, read_rows
+from retrain.dataset import Row, group_key, read_labels, read_rows
 from store.errors import BadInput
 
 TEXT = "text,label\n"
@@ -172,3 +172,67 @@ def test_what_a_jsonl_file_says_is_what_is_read(tmp_path_factory, said):
     path = tmp_path_factory.mktemp("jsonl") / "d.jsonl"
     path.write_text("".join(json.dumps({"text": t, "label": x}) + "\n" for t, x in said))
     assert pairs(read_rows(path)) == said
+
+
+def test_group_time_and_split_are_read_where_their_columns_are_named(tmp_path):
+    path = write(
+        tmp_path / "d.csv",
+        "text,label,who,when,part\n"
+        "a,x,ann,2026-11-02,train\n"
+        "b,y,,2026-11-02T08:30:00+01:00,Dev\n"
+        "c,x, bob ,2026-11-02 08:30:00.5,\n",
+    )
+    rows = read_rows(path, group_column="who", time_column="when", split_column="part")
+    assert [row.entity for row in rows] == ["ann", None, "bob"]
+    assert [row.at for row in rows] == [
+        "2026-11-02T00:00:00.000000+00:00",
+        "2026-11-02T07:30:00.000000+00:00",
+        "2026-11-02T08:30:00.500000+00:00",
+    ]
+    assert [row.split for row in rows] == ["train", "validation", None]
+    assert read_rows(path) == [Row("a", "x"), Row("b", "y"), Row("c", "x")]
+
+
+def test_a_parquet_file_may_hold_real_times(tmp_path):
+    table = pa.table(
+        {
+            "text": ["a", "b"],
+            "label": ["x", "y"],
+            "ns": pa.array([1, 1_700_000_000_000_000_001], pa.timestamp("ns", "Europe/Paris")),
+            "day": pa.array([20_000, 20_001], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "d.parquet")
+    times = [row.at for row in read_rows(tmp_path / "d.parquet", time_column="ns")]
+    assert times == ["1970-01-01T00:00:00.000000+00:00", "2023-11-14T22:13:20.000000+00:00"]
+    days = [row.at for row in read_rows(tmp_path / "d.parquet", time_column="day")]
+    assert days == ["2024-10-04T00:00:00.000000+00:00", "2024-10-05T00:00:00.000000+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ("ann,yesterday,train", "row 2: 'when' is 'yesterday'; it must be a time in ISO 8601"),
+        ("ann,,train", "row 2: 'when' is ''; it must be a time"),
+        ("ann,0001-01-01T00:00:00+14:00,train", "must be a time in ISO 8601"),
+        (
+            "ann,2026-11-02,holdout",
+            "row 2: 'part' is 'holdout'; it must be train, validation (or val, valid, dev) or test",
+        ),
+    ],
+)
+def test_a_cell_that_is_no_time_or_split_is_told_with_its_row(tmp_path, cells, complaint):
+    path = write(tmp_path / "d.csv", f"text,label,who,when,part\na,x,ann,2026-11-02,train\nb,y,{cells}\n")
+    assert complaint in refusal(path, group_column="who", time_column="when", split_column="part")
+
+
+def test_a_named_column_that_is_not_there_is_told(tmp_path):
+    path = write(tmp_path / "d.csv", "text,label,customer\na,x,ann\n")
+    assert "no column 'custumer'" in refusal(path, group_column="custumer")
+    assert "did you mean 'customer'?" in refusal(path, group_column="custumer")
+
+
+def test_a_list_of_labels_is_one_a_line(tmp_path):
+    assert read_labels(write(tmp_path / "labels.txt", "refund\n\n billing \nrefund\n")) == ["refund", "billing"]
+    with pytest.raises(BadInput, match="needs the labels that rows may have"):
+        read_labels(write(tmp_path / "empty.txt", "\n"))

@@ -12,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain.dataset import Row
+from retrain.near_duplicates import find_near_duplicates
 from retrain.split import SHARES, SPLITS, split_rows
+from retrain.units import find_units, newest_of
 from store.errors import BadInput
+
+UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +41,7 @@ def content(rows):
     return Counter(json.dumps(asdict(row), sort_keys=True) for row in rows)
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_every_row_is_placed_once_except_flagged_ones_whose_text_measures(rows, seed):
     placed = split_rows(rows, seed=seed)
@@ -50,6 +55,7 @@ def test_every_row_is_placed_once_except_flagged_ones_whose_text_measures(rows, 
         assert where[lost.group] in ("validation", "test")
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_no_text_lies_in_two_splits_and_flagged_rows_never_measure(rows, seed):
     placed = split_rows(rows, seed=seed)
@@ -57,6 +63,7 @@ def test_no_text_lies_in_two_splits_and_flagged_rows_never_measure(rows, seed):
     assert {row.split for row in placed if row.origin == "flagged"} <= {"train"}
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_rows_keep_their_split_and_their_copies_join_them(rows, seed):
     before = {row.group: row.split for row in rows if row.split}
@@ -64,19 +71,21 @@ def test_rows_keep_their_split_and_their_copies_join_them(rows, seed):
         assert before.get(row.group, row.split) == row.split
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(rows, seed, rng):
     shuffled = rng.sample(rows, len(rows))
     assert content(split_rows(rows, seed=seed)) == content(split_rows(shuffled, seed=seed))
 
 
+@UNHURRIED
 @given(rows_with_a_past(), st.integers(0, 5))
 def test_splitting_again_changes_nothing(rows, seed):
     placed = split_rows(rows, seed=seed)
     assert split_rows(placed, seed=seed + 1) == placed
 
 
-@settings(max_examples=50)
+@settings(UNHURRIED, max_examples=50)
 @given(st.lists(st.integers(1, 120), min_size=1, max_size=12), st.integers(0, 1_000))
 def test_each_class_gets_its_shares_within_rounding(sizes, seed):
     rows = [Row(f"{label} {n}", str(label)) for label, size in enumerate(sizes) for n in range(size)]
@@ -161,3 +170,93 @@ print(hashlib.sha256(repr(split_rows(rows, seed=3)).encode()).hexdigest())
     }
     rows = [Row(f"t {n}", "abc"[n % 3]) for n in range(100)]
     assert printed == {hashlib.sha256(repr(split_rows(rows, seed=3)).encode()).hexdigest()}
+
+
+@st.composite
+def rows_of_entities(draw):
+    """New rows, some of them nearly the same, of a few entities, some with a time."""
+    words = ["parcel", "late", "where", "my", "is", "card", "order", "please"]
+    rows = []
+    for _ in range(draw(st.integers(1, 30))):
+        day = draw(st.none() | st.integers(1, 28))
+        rows.append(
+            Row(
+                " ".join(draw(st.lists(st.sampled_from(words), min_size=1, max_size=5))),
+                draw(st.sampled_from("abc")),
+                draw(st.sampled_from(["seed", "audit", "flagged"])),
+                entity=draw(st.none() | st.sampled_from(["ann", "bob", "cem", "dee"])),
+                at=None if day is None else f"2026-01-{day:02}T00:00:00.000000+00:00",
+            )
+        )
+    return rows
+
+
+@settings(UNHURRIED, max_examples=50)
+@given(rows_of_entities(), st.integers(0, 5), st.randoms(use_true_random=False))
+def test_near_duplicates_and_entities_are_never_torn_and_order_does_not_matter(rows, seed, rng):
+    placed = split_rows(rows, seed=seed)
+    near = find_near_duplicates(row.group for row in rows)
+    units = find_units(rows, near)
+    for name_of in (lambda row: row.entity, lambda row: near.leader(row.group), lambda row: units[row.group]):
+        splits = {(name_of(row), row.split) for row in placed if name_of(row) is not None}
+        assert max(Counter(name for name, _ in splits).values(), default=0) <= 1
+    assert content(split_rows(rng.sample(rows, len(rows)), seed=seed)) == content(placed)
+
+
+@settings(UNHURRIED, max_examples=50)
+@given(rows_of_entities(), st.integers(0, 5))
+def test_by_time_nothing_in_train_is_younger_than_what_measures(rows, seed):
+    timed = [replace(row, at=row.at or "2026-01-15T00:00:00.000000+00:00", origin="seed") for row in rows]
+    placed = split_rows(timed, seed=seed)
+    units = find_units(timed, find_near_duplicates(row.group for row in timed))
+    newest = newest_of(timed, units)
+    ages = {split: [newest[units[row.group]] for row in placed if row.split == split] for split in SPLITS}
+    assert ages["train"]
+    for earlier, later in (("train", "validation"), ("validation", "test"), ("train", "test")):
+        if ages[earlier] and ages[later]:
+            assert max(ages[earlier]) < min(ages[later]), "rows of the same time lie on both sides"
+
+
+def test_a_split_by_time_has_its_shares():
+    rows = [
+        Row(f"message {n} on {day}", "ab"[n % 2], at=f"2026-03-{day:02}T08:00:00.000000+00:00")
+        for day in range(1, 21)
+        for n in range(20 * day, 20 * day + 20)
+    ]
+    days = {split: set() for split in SPLITS}
+    for row in split_rows(rows, seed=0):
+        days[row.split].add(int(row.at[8:10]))
+    assert days == {"train": set(range(1, 15)), "validation": {15, 16, 17}, "test": {18, 19, 20}}
+
+
+def test_rows_without_a_time_are_drawn_beside_those_that_have_one():
+    old = [Row(f"t {n}", "ab"[n % 2], at=f"2026-03-{1 + n // 10:02}T00:00:00.000000+00:00") for n in range(200)]
+    drawn = split_rows([*old, *(Row(f"new {n}", "ab"[n % 2], "audit") for n in range(100))], seed=0)
+    assert Counter(row.split for row in drawn if row.at is None) == {"train": 70, "validation": 15, "test": 15}
+
+
+def test_units_that_were_torn_before_stay_where_they_are_and_what_is_new_of_them_teaches():
+    before = [
+        Row("where is my parcel from last week", "x", split="test"),
+        Row("where is my parcel from last wek", "x", split="train"),
+    ]
+    new = Row("please where is my parcel from last week", "x", "audit")
+    flagged = replace(new, origin="flagged")
+    placed = split_rows([*before, new, flagged], seed=0)
+    assert [row.split for row in placed] == ["test", "train", "train", "train"]
+
+
+def test_what_is_new_of_a_unit_joins_it_and_a_flag_on_it_is_left_out_where_it_measures():
+    before = Row("where is my parcel from last week", "x", split="test")
+    near = Row("where is my parcel from last week please", "x", "audit")
+    assert [row.split for row in split_rows([before, near], seed=0)] == ["test", "test"]
+    assert split_rows([before, replace(near, origin="flagged")], seed=0) == [before]
+
+
+def test_large_units_do_not_take_the_place_of_others():
+    rows = [Row(f"text {n}", "ab"[n % 2], entity=f"customer {min(n // 4, 40)}") for n in range(300)]
+    placed = split_rows(rows, seed=2)
+    counts = Counter(row.split for row in placed)
+    assert abs(counts["test"] - 45) <= 4
+    assert abs(counts["validation"] - 45) <= 4
+    assert {row.split for row in placed if row.entity == "customer 40"} == {"train"}

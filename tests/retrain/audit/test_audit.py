@@ -2,12 +2,14 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain.audit import SHOWN_ROWS, audit_rows
 from retrain.dataset import Row
 from store.errors import BadInput
+
+UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
 
 
 def good(rows_per_class=10):
@@ -114,6 +116,7 @@ rows_strategy = st.lists(
 )
 
 
+@UNHURRIED
 @given(rows_strategy, st.none() | rows_strategy)
 def test_an_audit_of_anything_is_json_with_row_numbers_that_exist(rows, previous):
     audit = audit_rows(rows, previous=previous)
@@ -126,3 +129,58 @@ def test_an_audit_of_anything_is_json_with_row_numbers_that_exist(rows, previous
     if audit.usable:
         assert all(row.label.strip() for row in rows)
         assert len(audit.labels) >= 2
+
+
+def test_a_class_of_one_row_stops_a_persons_file_and_is_named():
+    audit = audit_rows([*good(), Row("a fax", "fax")])
+    assert finding(audit, "lone_rows").severity == "error"
+    assert "'fax'" in finding(audit, "lone_rows").message
+    for fine in (
+        audit_rows([*good(), Row("a fax", "fax", origin="audit")]),
+        audit_rows([*good(), Row("a fax", "fax")], previous=[Row("old", "fax")]),
+    ):
+        assert fine.usable
+        assert "'fax' (1)" in finding(fine, "few_rows").message
+
+
+def test_ten_to_one_is_told_with_what_to_do():
+    audit = audit_rows([*(Row(f"b {n}", "billing") for n in range(100)), *(Row(f"f {n}", "fax") for n in range(10))])
+    assert "'billing' has 10 times as many rows as 'fax'" in finding(audit, "imbalance").message
+    assert "focal loss" in finding(audit, "imbalance").message
+    assert finding(audit, "imbalance").count == 10
+    assert not [f for f in audit_rows(good()).findings if f.kind == "imbalance"]
+
+
+def test_labels_outside_the_list_stop_a_run_with_the_nearest_one():
+    audit = audit_rows([*good(), Row("t 1", "biling"), Row("t 2", "biling")], allowed_labels=["billing", "login"])
+    found = finding(audit, "unknown_labels")
+    assert found.severity == "error"
+    assert "'biling' (did you mean 'billing'?)" in found.message
+    assert found.rows == (21, 22)
+    assert audit_rows(good(), allowed_labels=["billing", "login", "fax"]).usable
+
+
+def test_near_copies_are_told_and_so_are_those_that_disagree():
+    rows = [
+        *good(),
+        Row("where is my parcel from last week", "login"),
+        Row("where is my parcel from last wek", "login"),
+    ]
+    assert finding(audit_rows(rows), "near_duplicates").rows == (21, 22)
+    rows.append(Row("please where is my parcel from last week", "billing"))
+    found = finding(audit_rows(rows), "near_conflicts")
+    assert found.rows[0] == 21
+    assert 23 in found.rows
+    assert found.severity == "warning"
+
+
+def test_near_copies_in_two_splits_are_a_warning_that_names_them():
+    rows = [
+        *good(),
+        Row("where is my parcel from last week", "login", split="train"),
+        Row("WHERE is my parcel from last week?", "login", split="test"),
+    ]
+    found = finding(audit_rows(rows), "near_split_overlap")
+    assert found.severity == "warning"
+    assert found.rows == (21, 22)
+    assert audit_rows(rows).usable

@@ -1,0 +1,45 @@
+"""What a base makes of the rows: features and lengths, for those parts of an audit that letters cannot answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrain.dataset import Row
+
+if TYPE_CHECKING:  # an audit without a base does not load the runtime
+    from engine.engine import Engine
+    from retrain.features import FeatureCache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaseView:
+    features: NDArray[np.float32]
+    """[rows, hidden], in the order of the rows."""
+    length_tokens: NDArray[np.int64]
+    """[rows], before anything is cut off."""
+    max_tokens: int
+    """Where the base cuts texts off."""
+    known: NDArray[np.float32] | None = None
+    """[texts, hidden]: of texts that the base is known to do well on, such as its validation data; None if there are
+    none."""
+
+
+def view_rows(
+    rows: Sequence[Row],
+    engine: "Engine",
+    cache: "FeatureCache",
+    *,
+    known: Sequence[str] = (),
+    progress: Callable[[float], None] = lambda share: None,
+) -> BaseView:
+    """engine: of the base, cache: over it. known: see BaseView. progress: called with the share done, 0 to 1."""
+    texts = [row.text for row in rows]
+    return BaseView(
+        features=cache.of(texts, progress=progress),
+        length_tokens=np.array(engine.modality.count_tokens(texts), np.int64),
+        max_tokens=engine.spec.max_tokens,
+        known=cache.of(list(known)) if known else None,
+    )
