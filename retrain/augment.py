@@ -54,8 +54,8 @@ class Augmentation:
 def augment_rows(rows: Sequence[Row], how: Augmentation, *, seed: int) -> list[Row]:
     """`rows`, and after them the varied copies of those that train; the same seed makes the same copies.
 
-    A copy keeps label, split and age, and is no longer the row of a prediction. A copy that came out as its source is left
-    out.
+    A copy keeps label, split and age, and is no longer the row of a prediction. One that came out as its source is
+    left out.
     """
     made = []
     for row in rows:

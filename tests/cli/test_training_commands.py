@@ -90,7 +90,7 @@ def test_train_prints_what_outsiders_count_on_and_tells_its_stages(trained_home,
     assert set(found) >= TRAIN_KEYS
     assert (found["model"], found["version"], found["strategy"]) == ("tickets", 1, "lora")
     assert 0 < found["trainable_parameters"] < found["total_parameters"]
-    assert found["accuracy"] > 0.9
+    assert found["accuracy"] > 0.85, "14 classes; near copies of a text never lie in train and test at once"
     for stage in ("snapshot", "training", "evaluation", "gate", "100% done"):
         assert stage in result.stderr
     shown = ask("model", "show", "tickets")
