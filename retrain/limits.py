@@ -13,7 +13,7 @@ from engine.base import BaseSpec
 FLOAT_BYTES = 4
 _ADAM_MOMENTS = 2
 PEAK_RATIO = 2.0
-"""Peaks measured on MiniLM were 1.6 to 1.9 times the floor (docs/decisions/0022): a recommendation leaves this room."""
+"""Peaks measured on MiniLM were 1.3 to 1.9 times the floor (docs/decisions/0022): a recommendation leaves this room."""
 KEPT_CHECKPOINTS = 3
 """Two that stay, the best and the newest, and the one that is being written."""
 DISK_MARGIN_BYTES = 64 * 2**20

@@ -9,7 +9,7 @@ from math import floor, inf, isfinite, log10
 
 from server.console.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Tick
 
-MOST_TICKS = 5
+MOST_TICKS = 6
 MARKED_POINTS = 40
 """A line of more points is drawn without a mark on each."""
 

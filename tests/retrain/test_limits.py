@@ -32,7 +32,13 @@ BYTES = st.integers(0, 10**11)
 
 @pytest.mark.parametrize(
     ("strategy", "batch_rows", "tokens", "measured_mb"),
-    [("lora", 16, 32, 301), ("lora", 16, 128, 998), ("lora", 32, 256, 4979)],
+    [
+        ("lora", 16, 32, 301),
+        ("lora", 16, 128, 998),
+        ("lora", 32, 256, 4979),
+        ("full", 16, 128, 1224),
+        ("full", 8, 32, 538),
+    ],
 )
 def test_the_floor_lies_below_what_was_measured_and_the_recommended_room_above(
     strategy, batch_rows, tokens, measured_mb
