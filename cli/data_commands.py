@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +84,7 @@ def audit(
     with progress_bar() as progress:
         found = audit_rows(
             rows,
-            view=None if base is None else _view(ctx, base, rows),
+            view=None if base is None else _view(ctx, base, rows, progress),
             allowed_labels=allowed,
             own_split=split_column is not None,
             progress=progress,
@@ -211,13 +211,13 @@ def diff(
     )
 
 
-def _view(ctx: typer.Context, base: str, rows: "Sequence[Row]") -> "BaseView":
+def _view(ctx: typer.Context, base: str, rows: "Sequence[Row]", progress: Callable[[str, float], None]) -> "BaseView":
     """What the base makes of the rows; its features are kept for the training that may follow."""
     from engine.engine import Engine
     from retrain.audit import view_rows
     from retrain.features import FeatureCache
 
-    with open_parts(ctx) as parts, progress_bar() as progress:
+    with open_parts(ctx) as parts:
         with parts.database.read() as session:
             artifact = get_base(session, base).artifact
         engine = Engine(parts.artifacts.fetch(artifact), slots=2, lanes=1, provider=parts.settings.provider)

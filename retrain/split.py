@@ -69,6 +69,23 @@ def split_rows(
     return result
 
 
+def keep_splits(rows: Sequence[Row], before: Iterable[Row]) -> list[Row]:
+    """`rows` in their order, each text with the split that it had before; others keep what they have.
+
+    Raises BadInput where rows name another split for a text: no version may be measured on what it was trained on.
+    """
+    had = {row.group: row.split for row in before}
+    moved = [n for n, row in enumerate(rows, start=1) if row.split and had.get(row.group, row.split) != row.split]
+    if moved:
+        first = rows[moved[0] - 1]
+        raise BadInput(
+            f"{len(moved)} rows lie in another split than in the snapshot of the version in production, the first: row "
+            f"{moved[0]} is in {first.split}, there in {had[first.group]}; no version may be measured on what it was "
+            "trained on: keep those splits, or train a model of another name"
+        )
+    return [replace(row, split=had.get(row.group, row.split)) for row in rows]
+
+
 def _given_splits(rows: Sequence[Row], groups: Sequence[str]) -> dict[str, str]:
     """The split of every group that has one already."""
     given: dict[str, str] = {}

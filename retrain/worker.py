@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -18,6 +17,7 @@ from retrain.dataset import Row, read_labels, read_rows
 from retrain.licence import require_licence
 from retrain.metrics import WorkerMetrics
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
+from retrain.split import keep_splits
 from retrain.strategy import plan_training
 from retrain.work_folder import sweep_work_folders
 from store.artifacts import ArtifactStore, open_artifacts
@@ -161,26 +161,14 @@ def train_now(
 
 
 def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, model: str) -> list[Row]:
-    """Texts that the production version's snapshot holds stay in their split, so that none leaks into a test.
-
-    Raises BadInput where the file names another split for one of them.
-    """
+    """Texts that the production version's snapshot holds stay in their split, so that none leaks into a test."""
     with database.read() as session:
         deployment = session.get(Deployment, model)
         number = None if deployment is None else deployment.production
         parent = None if number is None else get_version(session, model, number).snapshot
     if parent is None:
         return rows
-    splits = {row.group: row.split for row in load_snapshot(database, artifacts, parent)}
-    moved = [n for n, row in enumerate(rows, start=1) if row.split and splits.get(row.group, row.split) != row.split]
-    if moved:
-        first = rows[moved[0] - 1]
-        raise BadInput(
-            f"{len(moved)} rows lie in another split than in the snapshot of the version in production, the first: row "
-            f"{moved[0]} is in {first.split}, there in {splits[first.group]}; no version may be measured on what it "
-            "was trained on: keep those splits, or train a model of another name"
-        )
-    return [replace(row, split=splits.get(row.group, row.split)) for row in rows]
+    return keep_splits(rows, load_snapshot(database, artifacts, parent))
 
 
 def calm_threads() -> None:

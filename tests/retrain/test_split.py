@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from retrain.dataset import Row
 from retrain.near_duplicates import find_near_duplicates
-from retrain.split import SHARES, SPLITS, split_rows
+from retrain.split import SHARES, SPLITS, keep_splits, split_rows
 from retrain.units import find_units, newest_of
 from store.errors import BadInput
 
@@ -251,6 +251,14 @@ def test_what_is_new_of_a_unit_joins_it_and_a_flag_on_it_is_left_out_where_it_me
     near = Row("where is my parcel from last week please", "x", "audit")
     assert [row.split for row in split_rows([before, near], seed=0)] == ["test", "test"]
     assert split_rows([before, replace(near, origin="flagged")], seed=0) == [before]
+
+
+def test_texts_keep_the_split_that_they_had_and_a_file_that_says_otherwise_is_refused():
+    before = [Row("old", "x", split="test"), Row("older", "x", split="train")]
+    kept = keep_splits([Row("OLD ", "y"), Row("new", "x"), Row("own", "x", split="validation")], before)
+    assert [row.split for row in kept] == ["test", None, "validation"]
+    with pytest.raises(BadInput, match="the first: row 2 is in train, there in test"):
+        keep_splits([Row("older", "x", split="train"), Row("old", "x", split="train")], before)
 
 
 def test_large_units_do_not_take_the_place_of_others():
