@@ -213,18 +213,18 @@ def diff(
 
 def _view(ctx: typer.Context, base: str, rows: "Sequence[Row]", progress: Callable[[str, float], None]) -> "BaseView":
     """What the base makes of the rows; its features are kept for the training that may follow."""
-    from engine.engine import Engine
-    from retrain.audit import view_rows
-    from retrain.features import FeatureCache
+    from retrain.audit import look_with
 
     with open_parts(ctx) as parts:
         with parts.database.read() as session:
             artifact = get_base(session, base).artifact
-        engine = Engine(parts.artifacts.fetch(artifact), slots=2, lanes=1, provider=parts.settings.provider)
-        cache = FeatureCache(parts.settings.home / "cache" / "features", engine)
-        return view_rows(
-            rows, engine, cache, progress=lambda share: progress(f"reading the texts with {base!r}", share)
+        look = look_with(
+            parts.artifacts.fetch(artifact),
+            parts.settings.home / "cache" / "features",
+            provider=parts.settings.provider,
+            progress=lambda share: progress(f"reading the texts with {base!r}", share),
         )
+        return look(rows)
 
 
 def _write_suspects(path: Path, rows: "Sequence[Row]", found: "Audit") -> None:

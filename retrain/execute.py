@@ -21,6 +21,7 @@ from engine.cores import usable_cores
 from engine.engine import Engine
 from engine.precision import speeds_from_json
 from retrain.advice import Advice
+from retrain.audit import look_with
 from retrain.choose import choose_strategy
 from retrain.dataset import Row
 from retrain.environment import describe_environment, describe_material, gone_on_with
@@ -146,7 +147,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
     spec = read_spec(bundle)
 
     report("snapshot", 0.01)
-    data = _gather(worker, run)
+    data = _gather(worker, run, bundle)
     environment = _environment(worker, run, bundle, spec, base.artifact, data)
     plan = plan_from_json(environment["plan"])
     report("training", _TRAINING_SHARE[0], snapshot=data.snapshot, environment=environment)
@@ -193,7 +194,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_He
 _NOT_TRAINING = frozenset({"feedback_until", "snapshot", "promote", "requires_improvement"})
 
 
-def _gather(worker: Worker, run: Run) -> _Data:
+def _gather(worker: Worker, run: Run, bundle: Path) -> _Data:
     """The rows to train on: the run's own snapshot if it has one, else production's and the labels since."""
     with worker.database.read() as session:
         deployment = session.get(Deployment, run.model)
@@ -204,7 +205,7 @@ def _gather(worker: Worker, run: Run) -> _Data:
         parent = (
             None if production is None or production.snapshot is None else get_snapshot(session, production.snapshot)
         )
-    snapshot_id = run.snapshot or run.parameters.get("snapshot") or _close_snapshot(worker, run, parent)
+    snapshot_id = run.snapshot or run.parameters.get("snapshot") or _close_snapshot(worker, run, bundle, parent)
     return _Data(
         rows=load_snapshot(worker.database, worker.artifacts, snapshot_id),
         snapshot=snapshot_id,
@@ -216,7 +217,7 @@ def _gather(worker: Worker, run: Run) -> _Data:
     )
 
 
-def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
+def _close_snapshot(worker: Worker, run: Run, bundle: Path, parent: Snapshot | None) -> str:
     """Take production's snapshot and every label since; later labels may judge what is trained on it."""
     if parent is None:
         raise Refused(
@@ -226,7 +227,12 @@ def _close_snapshot(worker: Worker, run: Run, parent: Snapshot | None) -> str:
     with worker.database.read() as session:
         until = int(run.parameters.get("feedback_until") or last_feedback_seq(session, run.model))
         labelled = labelled_rows(session, run.model, after_seq=parent.feedback_until, until_seq=until)
-    content = build_snapshot(load_snapshot(worker.database, worker.artifacts, parent.id), labelled, seed=0)
+    content = build_snapshot(
+        load_snapshot(worker.database, worker.artifacts, parent.id),
+        labelled,
+        seed=0,
+        look=look_with(bundle, worker.settings.home / "cache" / "features"),
+    )
     return store_snapshot(
         worker.database,
         worker.artifacts,
@@ -246,7 +252,7 @@ def _environment(
     if "start" in run.environment:
         return gone_on_with(run.environment, machine)
     train = data.of("train")
-    advice = _advice(worker, bundle, spec, train) if run.strategy == "auto" else None
+    advice = _advice(worker, bundle, spec, train, data.rows) if run.strategy == "auto" else None
     plan = plan_training(
         spec,
         run.strategy if advice is None else advice.strategy,
@@ -260,15 +266,15 @@ def _environment(
     return {"plan": plan.as_dict(), **told, **material, **machine}
 
 
-def _advice(worker: Worker, bundle: Path, spec: BaseSpec, train: Sequence[Row]) -> Advice:
-    """What the advisor says of these rows, measured on this machine."""
+def _advice(worker: Worker, bundle: Path, spec: BaseSpec, train: Sequence[Row], rows: Sequence[Row]) -> Advice:
+    """What the advisor says of the training rows among `rows`, measured on this machine."""
     engine = Engine(bundle, slots=2, lanes=1)
     texts = [row.text for row in train]
     lengths = [row.length_tokens for row in engine.modality.encode(texts[:_COUNTED_ROWS], truncate=True)]
     return choose_strategy(
         spec,
         train,
-        FeatureCache(worker.settings.home / "cache" / "features", engine).of(texts),
+        FeatureCache(worker.settings.home / "cache" / "features", engine).of(texts, among=[row.text for row in rows]),
         tokens=sum(lengths) / max(1, len(lengths)),
         cores=usable_cores(),
         memory_bytes=available_memory(),

@@ -30,13 +30,18 @@ class FeatureCache:
         self._engine = engine
 
     def of(
-        self, texts: Sequence[str], *, progress: Callable[[float], None] = lambda share: None
+        self,
+        texts: Sequence[str],
+        *,
+        among: Sequence[str] = (),
+        progress: Callable[[float], None] = lambda share: None,
     ) -> NDArray[np.float32]:
         """[texts, hidden] float32, in the order of `texts`; equal texts are computed once.
 
-        progress: called with the share that is done, 0 to 1.
+        among: the whole list that `texts` are part of, such as all rows of a snapshot; whoever asks for another part of
+        it finds it computed. progress: called with the share that is done, 0 to 1.
         """
-        different = sorted(set(texts))
+        different = sorted({*texts, *among})
         place = {text: i for i, text in enumerate(different)}
         file = self._folder / f"{self._digest(different)}.safetensors"
         features = _read(file, rows=len(different))

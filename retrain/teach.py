@@ -57,7 +57,7 @@ def train_on_rows(
         weights = [weight * by_label[row.label] for row, weight in zip(taught, weights, strict=True)]
 
     def features_of(texts: Sequence[str]) -> Any:
-        return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts)
+        return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts, among=[row.text for row in rows])
 
     needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
     needs.require(available=available_memory(), free=free_disk(work))

@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from engine.base import spec_from_json
+from retrain.audit import look_with
 from retrain.dataset import Row, read_labels, read_rows
 from retrain.licence import require_licence
 from retrain.metrics import WorkerMetrics
@@ -32,6 +33,9 @@ from store.records import Deployment
 from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run
 from store.settings import Settings
 from store.versions import check_name, get_version
+
+_AUDIT_SHARE = 0.01
+"""Of the whole, when a run from a file begins."""
 
 _log = get_log("worker")
 
@@ -132,6 +136,11 @@ def train_now(
         _keep_splits(rows, database, artifacts, model),
         [],
         seed=seed,
+        look=look_with(
+            artifacts.fetch(known.artifact),
+            settings.home / "cache" / "features",
+            progress=lambda share: progress("audit", _AUDIT_SHARE * share),
+        ),
         allowed_labels=None if allowed_labels is None else read_labels(allowed_labels),
         own_split=split_column is not None,
     )

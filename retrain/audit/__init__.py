@@ -1,7 +1,7 @@
 """What is wrong with labelled rows, found before anything is trained on them; one file a concern."""
 
 from retrain.audit.audit import audit_rows
-from retrain.audit.base_view import BaseView, view_rows
+from retrain.audit.base_view import BaseView, look_with, view_rows
 from retrain.audit.finding import SHOWN_ROWS, Audit, Finding
 
-__all__ = ["SHOWN_ROWS", "Audit", "BaseView", "Finding", "audit_rows", "view_rows"]
+__all__ = ["SHOWN_ROWS", "Audit", "BaseView", "Finding", "audit_rows", "look_with", "view_rows"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,3 +44,22 @@ def view_rows(
         max_tokens=engine.spec.max_tokens,
         known=cache.of(list(known)) if known else None,
     )
+
+
+def look_with(
+    bundle: Path,
+    features: Path,
+    *,
+    provider: str = "auto",
+    progress: Callable[[float], None] = lambda share: None,
+) -> Callable[[Sequence[Row]], BaseView]:
+    """Shows rows to the base in `bundle`, once they are there. features: folder that keeps frozen features."""
+
+    def look(rows: Sequence[Row]) -> BaseView:
+        from engine.engine import Engine
+        from retrain.features import FeatureCache
+
+        engine = Engine(bundle, slots=2, lanes=1, provider=provider)
+        return view_rows(rows, engine, FeatureCache(features, engine), progress=progress)
+
+    return look
