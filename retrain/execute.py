@@ -5,10 +5,9 @@ finished adapter in the run's work folder. What touches the store at the end is 
 promotion and the run's outcome appear together or not at all.
 """
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +27,7 @@ from retrain.environment import describe_environment, describe_material, gone_on
 from retrain.evaluate import Evaluation, Servable, Serving, evaluate, hold_out
 from retrain.features import FeatureCache
 from retrain.gate import GateRules, GateVerdict, judge_candidate
+from retrain.holding import Heartbeat, Progress, Reporter, Stopping, Worker
 from retrain.licence import require_licence
 from retrain.shortage import available_memory
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
@@ -37,20 +37,14 @@ from retrain.trained import Trained
 from retrain.work_folder import clear_work_folder, take_work_folder
 from store.artifacts import ArtifactStore
 from store.bases import add_base, get_base
-from store.clock import Clock
-from store.database import Database
 from store.errors import Broken, Conflict, DriftgateError, Refused
 from store.feedback import labelled_rows, last_feedback_seq
 from store.records import Base, Deployment, Run, Snapshot, Version
 from store.reference import save_reference
 from store.report import REPORT_KIND, save_report
-from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run, renew_lease, report_progress
-from store.settings import Settings
+from store.runs import LeaseLost, add_metrics, finish_run, open_rollout, release_run
 from store.snapshots import get_snapshot
 from store.versions import NewVersion, get_adapter, get_version, promote, register_version
-
-Progress = Callable[[str, float], None]
-"""Called with the stage and the share of the whole run that is done, 0 to 1."""
 
 _TRAINING_SHARE = (0.05, 0.82)
 _EXPORT_SHARE = (0.82, 0.85)
@@ -58,24 +52,6 @@ _EVALUATION_SHARE = (0.88, 0.97)
 """Of what comes after candidate and production have answered."""
 _COUNTED_ROWS = 1_000
 """Texts whose mean length stands for that of all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What executing a run needs."""
-
-    settings: Settings
-    database: Database
-    artifacts: ArtifactStore
-    clock: Clock
-    owner: str
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Once set, a run is handed back at the next step."""
-
-
-class Stopping(Conflict):
-    kind = "stopping"
-    title = "The worker stops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +95,7 @@ def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
     ends the run as failed and is raised again.
     """
     started = time.monotonic()
-    with _Heartbeat(worker, run.id) as heartbeat:
+    with Heartbeat(worker, run.id) as heartbeat:
         try:
             outcome = _carry_through(worker, run, progress, heartbeat)
         except LeaseLost:
@@ -137,8 +113,8 @@ def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
     return {**outcome, "run": run.id, "model": run.model, "seconds": round(time.monotonic() - started, 2)}
 
 
-def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: "_Heartbeat") -> dict[str, Any]:
-    report = _Reporter(worker, run, progress, heartbeat)
+def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: Heartbeat) -> dict[str, Any]:
+    report = Reporter(worker, run, progress, heartbeat)
     work = take_work_folder(worker.settings.home, run.id, worker.owner)
     with worker.database.read() as session:
         base = get_base(session, run.base)
@@ -290,7 +266,7 @@ def _train(
     data: _Data,
     start: Mapping[str, Any] | None,
     work: Path,
-    report: "_Reporter",
+    report: Reporter,
 ) -> Trained:
     """What was trained, now or by a worker that was killed later."""
 
@@ -324,7 +300,7 @@ def _within(part: tuple[float, float], share: float) -> float:
 
 
 def _own_base(
-    worker: Worker, run: Run, family: Base, spec: BaseSpec, trained: Trained, report: "_Reporter"
+    worker: Worker, run: Run, family: Base, spec: BaseSpec, trained: Trained, report: Reporter
 ) -> Base | None:
     """The base that serves a tuned backbone; None where the adapter stands on the run's own base."""
     if trained.backbone is None:
@@ -432,76 +408,3 @@ def _fail(worker: Worker, run: Run, reason: str) -> None:
     except Broken:
         return  # the store itself is down: the lease runs out and the run is tried again
     clear_work_folder(worker.settings.home, run.id)
-
-
-class _Heartbeat:
-    """Renews the lease while a run is carried out; notes when it is lost."""
-
-    def __init__(self, worker: Worker, run_id: str) -> None:
-        self._worker = worker
-        self._run_id = run_id
-        self._stop = threading.Event()
-        self._lost: LeaseLost | None = None
-        self._renewed_s = time.monotonic()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> "_Heartbeat":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raises LeaseLost once the run belongs to somebody else.
-
-        A worker that slept for longer than its lease asks before it goes on: its next beat may be seconds away.
-        """
-        if self._lost is not None:
-            raise self._lost
-        if time.monotonic() - self._renewed_s > self._worker.settings.run_lease_s:
-            self.confirm()
-
-    def confirm(self) -> None:
-        """Renew the lease now. Raises LeaseLost, StoreUnavailable."""
-        lease_s = self._worker.settings.run_lease_s
-        with self._worker.database.write() as session:
-            renew_lease(session, self._run_id, owner=self._worker.owner, lease_s=lease_s, now=self._worker.clock())
-        self._renewed_s = time.monotonic()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._worker.settings.run_lease_s / 4):
-            try:
-                self.confirm()
-            except LeaseLost as error:
-                self._lost = error
-                return
-            except Broken:
-                continue  # the store is down for a moment; the lease lasts for several beats
-
-
-class _Reporter:
-    """Tells the store and the person at the terminal how far a run has come, a few times a second at most."""
-
-    _EVERY_S = 0.5
-
-    def __init__(self, worker: Worker, run: Run, progress: Progress, heartbeat: _Heartbeat) -> None:
-        self._worker = worker
-        self._run = run
-        self._progress = progress
-        self._heartbeat = heartbeat
-        self._last = float("-inf")
-        self._stage = run.stage
-
-    def __call__(self, stage: str, share: float, **values: Any) -> None:
-        self._heartbeat.check()
-        if self._worker.stop.is_set():
-            raise Stopping(f"run {self._run.id} is handed back in stage {stage!r}; a worker will carry it on")
-        self._progress(stage, share)
-        if not values and stage == self._stage and time.monotonic() - self._last < self._EVERY_S:
-            return
-        self._stage = stage
-        self._last = time.monotonic()
-        with self._worker.database.write() as session:
-            report_progress(session, self._run.id, owner=self._worker.owner, stage=stage, progress=share, values=values)

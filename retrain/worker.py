@@ -111,7 +111,8 @@ def train_now(
     file with all labels that rows may have. Returns what `driftgate train --json` prints. Raises BadInput for unusable
     data; Refused, also for a base that must not be trained on; Conflict, NotFound.
     """
-    from retrain.execute import Worker, execute_run
+    from retrain.execute import execute_run
+    from retrain.holding import Worker
 
     calm_threads()
     check_name(model)
@@ -229,7 +230,8 @@ def _work_once(
         return False
     if run is None:
         return False
-    from retrain.execute import Stopping, Worker, execute_run  # a worker that has nothing to do stays small
+    from retrain.execute import execute_run  # a worker that has nothing to do stays small
+    from retrain.holding import Stopping, Worker
 
     started = time.monotonic()
     _log.info("run_claimed", run=run.id, model=run.model, stage=run.stage)
