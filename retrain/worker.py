@@ -30,7 +30,7 @@ from store.feedback import last_feedback_seq
 from store.ids import new_id
 from store.logs import get_log
 from store.records import Deployment
-from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run
+from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run, is_run_waiting
 from store.settings import Settings
 from store.versions import check_name, get_version
 
@@ -217,6 +217,14 @@ def _work_once(
 ) -> bool:
     """Take and carry out one run; whether there was one."""
     try:
+        with database.read() as session:
+            if not is_run_waiting(session, now=clock()):
+                return False
+        # A worker that has nothing to do stays small. Loaded before the claim: on a busy machine it takes longer than
+        # a lease, which nobody renews yet.
+        from retrain.execute import execute_run
+        from retrain.holding import Stopping, Worker
+
         with database.write() as session:
             run = claim_next_run(
                 session,
@@ -230,9 +238,6 @@ def _work_once(
         return False
     if run is None:
         return False
-    from retrain.execute import execute_run  # a worker that has nothing to do stays small
-    from retrain.holding import Stopping, Worker
-
     started = time.monotonic()
     _log.info("run_claimed", run=run.id, model=run.model, stage=run.stage)
     outcome = "failed"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import ColumnElement, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.bases import get_base, require_trainable
@@ -73,6 +73,16 @@ def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run
     return run
 
 
+def is_run_waiting(session: Session, *, now: datetime) -> bool:
+    """Whether there is a run that `claim_next_run` would take or give up."""
+    return session.scalar(select(Run.id).where(_claimable(now)).limit(1)) is not None
+
+
+def _claimable(now: datetime) -> ColumnElement[bool]:
+    """Queued, or of a worker that fell silent."""
+    return or_(Run.status == "queued", (Run.status == "running") & (Run.lease_until < now))
+
+
 def claim_next_run(
     session: Session,
     *,
@@ -83,13 +93,7 @@ def claim_next_run(
     run_id: str | None = None,
 ) -> Run | None:
     """Take the oldest run that is queued or whose worker fell silent (or only `run_id`); None if there is none."""
-    query = (
-        select(Run)
-        .where(or_(Run.status == "queued", (Run.status == "running") & (Run.lease_until < now)))
-        .order_by(Run.created_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
+    query = select(Run).where(_claimable(now)).order_by(Run.created_at).limit(1).with_for_update(skip_locked=True)
     if run_id is not None:
         query = query.where(Run.id == run_id)
     while (run := session.scalar(query)) is not None and run.attempts >= max_attempts:

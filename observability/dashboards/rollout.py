@@ -18,6 +18,7 @@ _RUNS = graph(
     "Since the worker started, by outcome. Rejected: the candidate did not pass the gate, and production goes on. "
     "Failed: `driftgate run list MODEL`, then `driftgate run show RUN` for the reason.",
     Query(f"sum by (model, outcome) ({CHOSEN.of('driftgate_runs_total')})", "{{model}} {{outcome}}"),
+    Query("sum(driftgate_mlflow_failures_total)", "not told to MLflow"),
     unit="short",
     runbooks=("DriftgateRunFailed", "DriftgateWorkerSilent"),
 )

@@ -14,6 +14,7 @@ from store.runs import (
     enqueue_run,
     finish_run,
     get_run,
+    is_run_waiting,
     last_run,
     list_rollouts,
     list_runs,
@@ -102,6 +103,21 @@ def test_the_oldest_run_goes_first(queue):
     first = ask(queue, "a")
     claimed = [claim(queue), claim(queue), claim(queue)]
     assert [run and run.id for run in claimed] == [first, second, None]
+
+
+def test_what_could_be_claimed_is_waiting_and_nothing_else(queue):
+    def waiting(now=NOW):
+        with queue.read() as session:
+            return is_run_waiting(session, now=now)
+
+    assert not waiting()
+    run = ask(queue)
+    assert waiting()
+    claim(queue)
+    assert not waiting()
+    assert waiting(EXPIRED), "its worker fell silent"
+    end(queue, run)
+    assert not waiting(EXPIRED)
 
 
 def test_workers_at_the_same_moment_never_get_the_same_run(queue):
