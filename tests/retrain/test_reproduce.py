@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,3 +103,16 @@ def test_only_the_machine_is_compared_line_by_line():
         "packages.peft": ("1", None),
         "packages.numpy": (None, "1"),
     }
+
+
+def test_equal_adapters_have_equal_configurations_in_whatever_order_peft_names_the_layers(tmp_path):
+    from retrain.train import _order_config
+
+    written = []
+    for targets in (["value", "query"], ["query", "value"]):
+        file = tmp_path / "adapter_config.json"
+        file.write_text(json.dumps({"target_modules": targets, "r": 8}))
+        _order_config(file)
+        written.append(file.read_bytes())
+    assert written[0] == written[1]
+    assert json.loads(written[0]) == {"r": 8, "target_modules": ["query", "value"]}
