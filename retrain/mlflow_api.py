@@ -109,7 +109,8 @@ class MlflowApi:
 
 
 class _AlreadyThere(MlflowUnavailable):
-    pass
+    kind = "mlflow-already-there"
+    title = "MLflow has it already"
 
 
 def _pairs(values: Mapping[str, object]) -> list[dict[str, str]]:

@@ -106,7 +106,7 @@ def test_only_the_machine_is_compared_line_by_line():
 
 
 def test_equal_adapters_have_equal_configurations_in_whatever_order_peft_names_the_layers(tmp_path):
-    from retrain.train import _order_config
+    from retrain.trained import _order_config
 
     written = []
     for targets in (["value", "query"], ["query", "value"]):
