@@ -101,7 +101,7 @@ class _Job:
     work: Path
 
     def fit(self, model: nn.Module, layers: int, name: str, on_step: OnStep, **options: Any) -> Fitted:
-        """name: of the folder in `work` that holds the checkpoints."""
+        """name: of the folder below `checkpoints` in `work` that holds them."""
         return fit(
             model,
             options.pop("plan", self.plan),
@@ -109,7 +109,7 @@ class _Job:
             self.validation,
             layers=layers,
             pad_token_id=self.spec.pad_token_id,
-            checkpoints=self.work / name,
+            checkpoints=self.work / "checkpoints" / name,
             on_step=on_step,
             **options,
         )

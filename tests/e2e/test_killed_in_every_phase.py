@@ -246,4 +246,4 @@ def adapter_of(database: Database, run_id: str) -> str:
 
 
 def whole_checkpoints(settings: Settings, run_id: str) -> list[Path]:
-    return list((settings.home / "work" / run_id).glob("*/checkpoints/checkpoint-*/complete.json"))
+    return list((settings.home / "work" / run_id).glob("*/checkpoints/*/checkpoint-*/complete.json"))

@@ -207,7 +207,7 @@ def kill_at_random(
             run = last_run_of(database) if name == "worker" else None
             if run is not None and run.status == "running":
                 kills.interrupted.add(run.id)
-                if list((settings.home / "work" / run.id).glob("*/checkpoints/*/complete.json")):
+                if list((settings.home / "work" / run.id).glob("*/checkpoints/*/*/complete.json")):
                     kills.with_checkpoint.add(run.id)
             running[name] = group.start(name)
     return kills

@@ -161,7 +161,7 @@ def _kill_after_first_checkpoint(settings: Settings, group: Processes, run_id: s
 
 def _checkpoints(settings: Settings, run_id: str) -> list[Path]:
     """Those whose last file was written, oldest first."""
-    found = (settings.home / "work" / run_id).glob("*/checkpoints/checkpoint-*/complete.json")
+    found = (settings.home / "work" / run_id).glob("*/checkpoints/*/checkpoint-*/complete.json")
     return sorted((path.parent for path in found), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
