@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging as transformers_logging
@@ -35,6 +37,8 @@ Encoded = Mapping[str, Any]
 
 _GLANCE_ROWS = 256
 """Validation rows that are looked at between epochs."""
+_SAME_EPOCH = 1e-6
+"""Trainer counts epochs in floating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,14 @@ def fit(
 ) -> Fitted:
     """Train `model` in place; goes on from the last whole checkpoint in `checkpoints` if there is one.
 
-    layers: of its backbone. epochs: at which to leave off although the schedule goes on to `plan.epochs`.
+    layers: of its backbone. epochs: at which to leave off although the schedule goes on to `plan.epochs`; where a
+    checkpoint is that far already, nothing is trained and `model` stays as it is.
     """
+    last = last_whole_checkpoint(checkpoints)
+    if epochs is not None and last is not None:
+        state = json.loads((last / TRAINER_STATE_NAME).read_text())
+        if state["epoch"] >= epochs - _SAME_EPOCH:
+            return _best(state["log_history"], until=epochs)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     arguments = TrainingArguments(
@@ -103,11 +113,10 @@ def fit(
         optimizers=(optimizer, make_schedule(optimizer, plan, steps=steps)),
     )
     trainer.remove_callback(PrinterCallback)
-    last = last_whole_checkpoint(checkpoints)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Trainer's own workings; our callers cannot act on them
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return _best(trainer)
+    return _best(trainer.state.log_history)
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
@@ -152,9 +161,10 @@ def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Tensor]:
     }
 
 
-def _best(trainer: Trainer) -> Fitted:
-    evaluated = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
-    best = min(evaluated, key=lambda entry: entry["eval_loss"])
+def _best(history: Sequence[Mapping[str, Any]], *, until: float = inf) -> Fitted:
+    """history: what Trainer logged. until: epoch after which nothing counts."""
+    evaluated = [entry for entry in history if "eval_loss" in entry and entry["epoch"] <= until + _SAME_EPOCH]
+    best = min(evaluated, key=lambda entry: float(entry["eval_loss"]))
     return Fitted(float(best["eval_loss"]), float(best["eval_accuracy"]), float(evaluated[-1]["epoch"]))
 
 
@@ -248,5 +258,5 @@ class _LeaveOff(TrainerCallback):
         self._epochs = epochs
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.epoch >= self._epochs - 1e-6:
+        if state.epoch >= self._epochs - _SAME_EPOCH:
             control.should_training_stop = True

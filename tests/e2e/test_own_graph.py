@@ -7,6 +7,7 @@ import csv
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -89,18 +90,17 @@ def test_a_running_server_goes_from_a_shared_graph_to_an_own_one_and_back(
     assert server.process.poll() is None
 
 
-def ask(url: str, version: int | None = None) -> dict[str, object]:
+def ask(url: str, version: int | None = None) -> dict[str, Any]:
     body = {"inputs": [text for text, _ in LETTERS[:5]], "probabilities": True}
     answer = httpx.post(f"{url}/v1/models/letters/predict", json=body | ({"version": version} if version else {}))
     assert answer.status_code == 200, answer.text
-    found: dict[str, object] = answer.json()
+    found: dict[str, Any] = answer.json()
     return found
 
 
-def strip(answer: dict[str, object]) -> list[tuple[str, float]]:
+def strip(answer: dict[str, Any]) -> list[tuple[str, float]]:
     """Labels and scores: what does not differ from one asking to the next."""
-    predictions: list[dict[str, object]] = answer["predictions"]  # type: ignore[assignment]
-    return [(str(one["label"]), round(float(str(one["score"])), 4)) for one in predictions]
+    return [(one["label"], round(one["score"], 4)) for one in answer["predictions"]]
 
 
 def free_port() -> int:

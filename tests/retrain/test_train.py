@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,21 @@ def train(tiny: ImportedBase, engine: Engine, tmp_path: Path, artifacts: Artifac
     """Trains on letters that a small backbone can learn; returns what is left and what was told on the way."""
 
     def run(
-        strategy: Strategy, *, work: str = "work", start: Start | None = None, epochs: int = 3, **overrides: Any
+        strategy: Strategy,
+        *,
+        work: str = "work",
+        start: Start | None = None,
+        epochs: int = 3,
+        end_at: float = inf,
+        **overrides: Any,
     ) -> tuple[Trained, Told]:
         told: Told = []
+
+        def on_step(step: int, share: float, figures: Mapping[str, float]) -> None:
+            if share > end_at:
+                raise InterruptedError
+            told.append((step, share, figures))
+
         plan = plan_training(tiny.spec, strategy, overrides, rows=len(DATA.train), epochs=epochs, seed=3)
         trained = train_version(
             artifacts.fetch(tiny.spec.backbone_artifact),
@@ -58,7 +71,7 @@ def train(tiny: ImportedBase, engine: Engine, tmp_path: Path, artifacts: Artifac
             features=FeatureCache(tmp_path / "features", engine).of,
             start=start,
             work=tmp_path / work,
-            on_step=lambda step, share, figures: told.append((step, share, figures)),
+            on_step=on_step,
         )
         return trained, told
 
@@ -185,6 +198,23 @@ def test_a_retraining_starts_anew_where_production_was_ruined(train: Train, tmp_
     save_file({name: -20 * value for name, value in weights.items()}, ruined / "adapter_model.safetensors")
     second, _ = train("lora", work="second", epochs=2, start=Start(ruined))
     assert second.figures.started_from == "pretrained"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.8])
+def test_a_retraining_that_was_cut_off_ends_as_if_it_had_not_been(share: float, train: Train, tmp_path: Path) -> None:
+    """share: of the whole, at which it ends: while the second start is raced, just after the race, and later."""
+    first, _ = train("lora", work="first", epochs=2)
+    start = Start(first.adapter)
+    whole, _ = train("lora", work="whole", epochs=4, start=start)
+    with pytest.raises(InterruptedError):
+        train("lora", work="cut", epochs=4, start=start, end_at=share)
+    again, _ = train("lora", work="cut", epochs=4, start=start)
+    assert again.weights[0].read_bytes() == whole.weights[0].read_bytes()
+    assert again.figures == whole.figures
+    lost = [
+        sorted(p.name for p in (tmp_path / work / "checkpoints/from-pretrained").iterdir()) for work in ("whole", "cut")
+    ]
+    assert lost[0] == lost[1], "the start that lost its race was trained on"
 
 
 def test_another_rank_cannot_go_on_from_production(train: Train) -> None:
