@@ -179,8 +179,9 @@ def _draw(
 ) -> dict[str, str]:
     """Place units at random.
 
-    Each class takes its share of validation and test, rounded; what rounding gave or took, or what no unit was small
-    enough for, is carried to the next class, so that many small classes together still get their share.
+    Each class takes its share of validation and test, rounded; what rounding gave or took is carried to the next class,
+    so that many small classes together still get their share. What no unit of a class was small enough for is not:
+    another class would pay for it with the rows that teach it.
     """
     strata: dict[str, list[_Unit]] = {}
     for unit in units:
@@ -198,13 +199,13 @@ def _draw(
             members.pop()  # a class that measures is taught too
         for split, share in zip(SPLITS[1:], shares[1:], strict=True):
             due = carried[split] + share * texts
-            open_texts = max(0, math.floor(due + 0.5))
+            open_texts = max(0, min(math.floor(due + 0.5), math.ceil(share * texts)))
             for unit in members:
                 if drawn[unit.name] == "train" and unit.texts <= open_texts:
                     drawn[unit.name] = split
                     open_texts -= unit.texts
                     due -= unit.texts
-            carried[split] = due
+            carried[split] = min(due, 1.0)
     return drawn
 
 

@@ -268,3 +268,14 @@ def test_large_units_do_not_take_the_place_of_others():
     assert abs(counts["test"] - 45) <= 4
     assert abs(counts["validation"] - 45) <= 4
     assert {row.split for row in placed if row.entity == "customer 40"} == {"train"}
+
+
+@settings(UNHURRIED, max_examples=50)
+@given(st.lists(st.integers(3, 60), min_size=1, max_size=5), st.integers(100, 1_000), st.integers(0, 1_000))
+def test_a_class_that_is_one_large_unit_takes_no_rows_from_others(sizes, large, seed):
+    rows = [Row(f"{label} {n}", f"{label}") for label, size in enumerate(sizes) for n in range(size)]
+    rows += [Row(f"backup {n}", "backup", entity="one machine") for n in range(large)]
+    placed = Counter((row.label, row.split) for row in split_rows(rows, seed=seed))
+    for label, size in enumerate(sizes):
+        for split, share in zip(SPLITS[1:], SHARES[1:], strict=True):
+            assert abs(placed[f"{label}", split] - share * size) <= 1, f"{label}: {size} rows, {placed}"
