@@ -102,11 +102,11 @@ def _judged(whole: Mapping[int, Row], units: Mapping[str, str]) -> tuple[list[in
 
 
 def _folds(given: NDArray[np.int64], units: Sequence[str]) -> NDArray[np.int64]:
-    """The fold of each row: rows of a unit share it, and each class is dealt out evenly."""
+    """The fold of each row: rows of a unit share it, and the units of each class are dealt out evenly."""
     rank = {unit: hashlib.sha256(unit.encode("utf-8", "surrogatepass")).digest() for unit in set(units)}
     fold: dict[str, int] = {}
-    for place, i in enumerate(sorted(range(len(units)), key=lambda i: (given[i], rank[units[i]]))):
-        fold.setdefault(units[i], place % FOLDS)
+    for i in sorted(range(len(units)), key=lambda i: (given[i], rank[units[i]])):
+        fold.setdefault(units[i], len(fold) % FOLDS)
     return np.array([fold[unit] for unit in units], np.int64)
 
 
