@@ -32,6 +32,7 @@ from monitor.signals import Signals, signals_of
 from monitor.slices import ComparedSlice, compare_slices
 from monitor.telling import changes, telling_rows
 from monitor.window import Window, load_window
+from store.bases import family_of, get_base
 from store.checks import last_checks
 from store.errors import BadInput, Conflict
 from store.reference import Reference
@@ -97,7 +98,7 @@ def look(session: Session, model: str, settings: Settings, rows: int) -> Seen:
     after_seq = past[-1].window_until if past else 0
     return Seen(
         version=version,
-        base=adapter.base,
+        base=family_of(session, get_base(session, adapter.base)).name,
         labels=tuple(adapter.labels),
         past=past,
         recorded=newest[-1] if newest else None,

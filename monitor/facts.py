@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from monitor.accuracy import Estimate, audit_accuracy
 from monitor.episode import SinceDrift
 from monitor.policy import PolicyFacts, RetrainPolicy
-from store.bases import get_base
+from store.bases import family_of, get_base
 from store.events import history
 from store.feedback import (
     ROWS_A_LABEL,
@@ -99,7 +99,7 @@ def gather_facts(session: Session, version: Version, settings: Settings) -> Stor
         asked_at=tuple(event.at for event in asked_for),
         trained_at=max(version.created_at, judged_at or version.created_at),
         run=run,
-        base_retired=get_base(session, get_adapter(session, version).base).state == "retired",
+        base_retired=family_of(session, get_base(session, get_adapter(session, version).base)).state == "retired",
         nothing_new_since_rejection=(
             run is not None and run.status == "rejected" and run.parameters.get("feedback_until") == until
         ),

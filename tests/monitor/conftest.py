@@ -49,8 +49,16 @@ class World:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(11))
     _predicted: int = 0
 
-    def deploy(self, model: str = "tickets", *, reference_rows: int | None = 500, snapshot: bool = True) -> int:
-        """Register and promote a version; without `reference_rows` it has no reference."""
+    def deploy(
+        self,
+        model: str = "tickets",
+        *,
+        reference_rows: int | None = 500,
+        snapshot: bool = True,
+        own_graph: bool = False,
+    ) -> int:
+        """Register and promote a version; without `reference_rows` it has no reference. own_graph: it stands on a base
+        of its own that was tuned from `minilm`."""
         reference = None
         if reference_rows is not None:
             folder = self.folder / f"reference-{self.rng.integers(1 << 30)}"
@@ -61,10 +69,17 @@ class World:
         with self.parts.database.write() as session:
             add_base(session, base_row(now.replace(month=1)))
             session.flush()
+            stands_on = "minilm"
+            if own_graph:
+                tuned = base_row(now.replace(month=1))
+                tuned.name, tuned.parent, tuned.state = f"{model}.tuned", "minilm", "candidate"
+                stands_on = tuned.name
+                add_base(session, tuned)
+                session.flush()
             closed = f"{model}-snapshot" if snapshot else None
             if closed:
                 add_snapshot(session, _snapshot(closed, model, now))
-            new = NewVersion(model, "minilm", f"adapters/{model}", 8, LABELS, reference=reference, snapshot=closed)
+            new = NewVersion(model, stands_on, f"adapters/{model}", 8, LABELS, reference=reference, snapshot=closed)
             number = register_version(session, new, by="test", now=now)
             promote(session, model, number, by="test", reason="first version", now=now)
         return number

@@ -5,6 +5,7 @@ import pytest
 from monitor.check import REPORT_FILE, run_check
 from monitor.decision import KINDS, Verdict
 from monitor.policy import Action
+from store.bases import approve_base, retire_base
 from store.errors import BadInput, Conflict, NotFound
 from store.runs import list_runs
 from store.versions import NewVersion, register_version
@@ -264,6 +265,24 @@ def test_a_month_without_training_asks_for_a_run(make_world: MakeWorld) -> None:
     result = run_check(world.parts, "tickets")
     assert result.policy.triggers == ("date",)
     assert result.run is not None
+
+
+def test_what_was_tuned_from_a_base_is_retrained_on_that_base_and_not_once_that_is_retired(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(retrain_min_labels=50)
+    world.deploy(own_graph=True)
+    world.answer(50, audit=1.0, labelled=True)
+    world.clock.advance(days=31)
+    with world.parts.database.write() as session:
+        retire_base(session, "minilm", why="its licence changed", by="test", now=world.clock())
+    assert run_check(world.parts, "tickets").policy.blockers == ("base_retired",)
+    with world.parts.database.write() as session:
+        approve_base(session, "minilm", why="it changed back", by="test", now=world.clock())
+    assert run_check(world.parts, "tickets").run is not None
+    with world.parts.database.read() as session:
+        (run,) = list_runs(session)
+    assert run.base == "minilm"
 
 
 def test_only_labels_after_the_snapshot_of_the_version_are_new(make_world: MakeWorld) -> None:

@@ -1,5 +1,7 @@
 """Those parts of an audit that need what a base makes of the rows: label errors, outliers, lengths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -64,6 +66,13 @@ def test_clean_labels_are_left_alone_and_copies_do_not_speak_for_each_other():
     again = np.concatenate((features[1:], np.repeat(features[:1], len(copies), axis=0)))
     audit = audit_rows(doubled, view=view(again))
     assert {s.row for s in audit.suspects[: len(copies)]} == set(range(len(rows), len(rows) + len(copies)))
+
+
+def test_a_class_whose_rows_come_in_threads_keeps_teachers_in_every_fold():
+    rows, features = world()
+    threads = [replace(row, entity=f"{row.label}, thread {n % 12}") for n, row in enumerate(rows)]
+    audit = audit_rows(threads, view=view(features))
+    assert min(suspect.confidence for suspect in audit.suspects) > 0.01, "well apart, so no label looks impossible"
 
 
 def test_without_a_base_the_audit_says_what_it_left_out():
