@@ -10,24 +10,29 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
+from engine.adapter import WEIGHTS_FILE
 from retrain.dataset import Row
 from retrain.optimizer import make_optimizer, make_schedule
 from retrain.strategy import TrainingPlan
+from store.errors import Refused
 
 OnStep = Callable[[int, float, Mapping[str, float]], None]
 """Called with the step, the share done (0 to 1) and the figures logged at this step; may raise to stop."""
@@ -67,13 +72,18 @@ def fit(
     """Train `model` in place; goes on from the last whole checkpoint in `checkpoints` if there is one.
 
     layers: of its backbone. epochs: at which to leave off although the schedule goes on to `plan.epochs`; where a
-    checkpoint is that far already, nothing is trained and `model` stays as it is.
+    checkpoint is that far already, nothing is trained and `model` stays as it is. Raises Refused for a training that
+    diverged.
     """
     last = last_whole_checkpoint(checkpoints)
-    if epochs is not None and last is not None:
+    if last is not None:
         state = json.loads((last / TRAINER_STATE_NAME).read_text())
-        if state["epoch"] >= epochs - _SAME_EPOCH:
+        if epochs is not None and state["epoch"] >= epochs - _SAME_EPOCH:
+            _tell_again(state["log_history"], on_step, until=epochs)
             return _best(state["log_history"], until=epochs)
+        if _is_over(state, plan):
+            _load_weights(model, checkpoints / f"{PREFIX_CHECKPOINT_DIR}-{state['best_global_step']}")
+            return _best(state["log_history"])
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     arguments = TrainingArguments(
@@ -89,6 +99,7 @@ def fit(
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         logging_steps=10,
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
         seed=plan.seed,
@@ -133,15 +144,18 @@ def encode(
     max_tokens: int,
     weights: Sequence[float] | None = None,
 ) -> list[Encoded]:
-    """Rows for `fit`, cut at `max_tokens`. weights: how much each row counts; all the same without them."""
+    """Rows for `fit`, cut at `max_tokens`. weights: how much each row counts, whatever their sum; all the same without
+    them."""
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     index = {label: i for i, label in enumerate(labels)}
     encodings = tokenizer.encode_batch([row.text for row in rows])
+    counts = weights or [1.0] * len(rows)
+    mean = sum(counts) / len(counts)
     return [
-        {"input_ids": encoding.ids, "length": len(encoding.ids), "labels": index[row.label], "weights": weight}
-        for encoding, row, weight in zip(encodings, rows, weights or [1.0] * len(rows), strict=True)
+        {"input_ids": encoding.ids, "length": len(encoding.ids), "labels": index[row.label], "weights": count / mean}
+        for encoding, row, count in zip(encodings, rows, counts, strict=True)
     ]
 
 
@@ -159,6 +173,27 @@ def collate(rows: Sequence[Encoded], pad_token_id: int) -> dict[str, Tensor]:
         "labels": torch.tensor([row["labels"] for row in rows]),
         "weights": torch.tensor([row["weights"] for row in rows], dtype=torch.float32),
     }
+
+
+def _is_over(state: Mapping[str, Any], plan: TrainingPlan) -> bool:
+    """Whether Trainer stopped at this state, for want of epochs or of anything that got better."""
+    losses = [float(entry["eval_loss"]) for entry in state["log_history"] if "eval_loss" in entry]
+    since_best = len(losses) - 1 - losses.index(min(losses))
+    return state["epoch"] >= plan.epochs - _SAME_EPOCH or since_best >= plan.patience
+
+
+def _load_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Those that Trainer saved: of LoRA the adapter alone."""
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS_FILE))
+    else:
+        model.load_state_dict(load_file(checkpoint / SAFE_WEIGHTS_NAME))
+
+
+def _tell_again(history: Sequence[Mapping[str, Any]], on_step: OnStep, *, until: float) -> None:
+    for entry in history:
+        if entry["epoch"] <= until + _SAME_EPOCH and (figures := _curves_of(entry)):
+            on_step(entry["step"], entry["epoch"] / until, figures)
 
 
 def _best(history: Sequence[Mapping[str, Any]], *, until: float = inf) -> Fitted:
@@ -210,12 +245,25 @@ class _Progress(TrainerCallback):
         self._on_step(state.global_step, state.global_step / max(1, state.max_steps), {})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
-        kept = {name: float(value) for name, value in (logs or {}).items() if name in _CURVES}
-        if kept:
-            self._on_step(state.global_step, state.global_step / max(1, state.max_steps), kept)
+        if figures := _curves_of(logs or {}):
+            _require_finite(state.global_step, figures)
+            self._on_step(state.global_step, state.global_step / max(1, state.max_steps), figures)
 
 
 _CURVES = frozenset({"loss", "eval_loss", "eval_accuracy", "learning_rate", "grad_norm"})
+
+
+def _curves_of(logged: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in logged.items() if name in _CURVES}
+
+
+def _require_finite(step: int, figures: Mapping[str, float]) -> None:
+    wrong = next((name for name, value in figures.items() if not isfinite(value)), None)
+    if wrong is not None:
+        raise Refused(
+            f"the training diverged at step {step}: {wrong} is {figures[wrong]}; take a smaller learning_rate and "
+            "head_learning_rate, or a smaller gradient_clip"
+        )
 
 
 class _Glance(TrainerCallback):
@@ -235,7 +283,9 @@ class _Glance(TrainerCallback):
         steps_an_epoch = max(1, round(state.max_steps / args.num_train_epochs))
         if state.global_step % self._every or state.global_step % steps_an_epoch == 0:
             return
-        self._on_step(state.global_step, state.global_step / state.max_steps, {"validation_loss": self._loss()})
+        figures = {"validation_loss": self._loss()}
+        _require_finite(state.global_step, figures)
+        self._on_step(state.global_step, state.global_step / state.max_steps, figures)
 
     def _loss(self) -> float:
         device = next(self._model.parameters()).device

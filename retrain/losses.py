@@ -26,5 +26,8 @@ def focal_losses(logits: Tensor, true: Tensor, *, gamma: float) -> Tensor:
 
 
 def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """losses, weights: [rows]; without weights every row counts the same."""
-    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
+    """losses, weights: [rows]; without weights every row counts the same.
+
+    Weights are 1 in the mean over all rows (retrain.fitting), not over these: a batch of heavy rows counts more.
+    """
+    return losses.mean() if weights is None else (losses * weights).mean()

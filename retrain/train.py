@@ -187,7 +187,7 @@ def _train_backbone(job: _Job, folder: TrainedFolder, on_step: OnStep) -> Traine
         model, fitted, origin = _fit_from_the_better(job, make, layers, on_step, can_continue=can_continue)
         figures = _figures(model, fitted, origin)
     head = model.classifier
-    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+    weight, bias = head.weight.detach().cpu().numpy(), head.bias.detach().cpu().numpy()
     save_head(folder.begin(), _config_of_head(plan, job.spec), weight, bias)
     folder.keep_backbone(model.backbone, job.backbone / TOKENIZER_FILE)
     return folder.finish(job.spec, job.labels, figures)
@@ -231,13 +231,18 @@ def _fit_gradually(job: _Job, model: PooledClassifier, on_step: OnStep) -> Figur
     """Stage by stage; a stage that does not help on validation is taken back, and is the last."""
     layers = encoder_layers(model.backbone)
     stages = plan_stages(job.plan, layers=len(layers))
+    steps_an_epoch = -(-len(job.train) // job.plan.batch_rows)
     figures: Figures | None = None
     kept: Mapping[str, Tensor] = {}
+    before = 0
     for number, stage in enumerate(stages):
 
-        def on_stage(step: int, share: float, told: Mapping[str, float], number: int = number) -> None:
-            on_step(step, (number + share) / len(stages), told)
+        def on_stage(
+            step: int, share: float, told: Mapping[str, float], number: int = number, before: int = before
+        ) -> None:
+            on_step(before + step, (number + share) / len(stages), told)
 
+        before += stage.epochs * steps_an_epoch
         _unfreeze(model, layers, stage)
         of_stage = replace(job.plan, epochs=stage.epochs)
         fitted = job.fit(model, len(layers), f"stage-{number}", on_stage, plan=of_stage)

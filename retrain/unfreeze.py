@@ -25,13 +25,16 @@ def tuned_layers(plan: TrainingPlan, *, layers: int) -> int:
 def plan_stages(plan: TrainingPlan, *, layers: int) -> list[Stage]:
     """The stages of a training; one, unless `plan.gradual`.
 
-    Gradually: the head, then a third more of the layers that are to learn in each stage. Every stage gets its share
-    of the epochs, one at least.
+    Gradually: the head, then a third more of the layers that are to learn in each stage. The stages share the epochs,
+    of which what is left over goes to the last; where there are fewer epochs than stages, stages are left out, from
+    the head on.
     """
     deepest = tuned_layers(plan, layers=layers)
     everything = plan.strategy in ("full", "scratch")
     if not plan.gradual:
         return [Stage(deepest, everything, plan.epochs)]
-    depths = sorted({-(-deepest * third // 3) for third in range(4)})
-    epochs = max(1, plan.epochs // len(depths))
-    return [Stage(depth, everything and depth == deepest, epochs) for depth in depths]
+    depths = sorted({-(-deepest * third // 3) for third in range(4)})[-plan.epochs :]
+    epochs, left = divmod(plan.epochs, len(depths))
+    return [
+        Stage(depth, everything and depth == deepest, epochs + (left if depth == deepest else 0)) for depth in depths
+    ]

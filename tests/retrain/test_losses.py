@@ -31,8 +31,16 @@ def test_the_mean_is_that_of_torch(plan: TrainingPlan, smoothing: float) -> None
 def test_weights_by_class_are_those_of_torch(plan: TrainingPlan) -> None:
     logits, true = batch()
     by_class = torch.tensor([0.5, 1.0, 2.0, 3.0, 0.1])
-    ours = weighted_mean(row_loss(plan)(logits, true), by_class[true])
+    weights = by_class[true] / by_class[true].mean()
+    ours = weighted_mean(row_loss(plan)(logits, true), weights)
     torch.testing.assert_close(ours, cross_entropy(logits, true, weight=by_class))
+
+
+def test_a_row_counts_the_same_whatever_shares_its_batch(plan: TrainingPlan) -> None:
+    logits, true = batch()
+    losses, weights = row_loss(plan)(logits, true), torch.tensor([0.0, 2.0] * 20)
+    alone = [weighted_mean(losses[i : i + 1], weights[i : i + 1]) for i in range(40)]
+    torch.testing.assert_close(torch.stack(alone).mean(), weighted_mean(losses, weights))
 
 
 def test_focal_loss_without_focus_is_cross_entropy() -> None:

@@ -1,5 +1,6 @@
 """Trainings of every strategy on a real, small backbone: what learns, what is left, what is served."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -25,6 +26,7 @@ from retrain.train import Start, TrainingData, train_version
 from retrain.trained import Trained
 from retrain.tuned_base import export_tuned
 from store.artifacts import ArtifactStore
+from store.errors import Refused
 from tests.conftest import ImportedBase
 from tests.e2e.plain_letters import MATTERS, plain_letters
 
@@ -53,6 +55,7 @@ def train(tiny: ImportedBase, engine: Engine, tmp_path: Path, artifacts: Artifac
         start: Start | None = None,
         epochs: int = 3,
         end_at: float = inf,
+        data: TrainingData = DATA,
         **overrides: Any,
     ) -> tuple[Trained, Told]:
         told: Told = []
@@ -62,12 +65,12 @@ def train(tiny: ImportedBase, engine: Engine, tmp_path: Path, artifacts: Artifac
                 raise InterruptedError
             told.append((step, share, figures))
 
-        plan = plan_training(tiny.spec, strategy, overrides, rows=len(DATA.train), epochs=epochs, seed=3)
+        plan = plan_training(tiny.spec, strategy, overrides, rows=len(data.train), epochs=epochs, seed=3)
         trained = train_version(
             artifacts.fetch(tiny.spec.backbone_artifact),
             tiny.spec,
             plan,
-            DATA,
+            data,
             features=FeatureCache(tmp_path / "features", engine).of,
             start=start,
             work=tmp_path / work,
@@ -205,16 +208,44 @@ def test_a_retraining_that_was_cut_off_ends_as_if_it_had_not_been(share: float, 
     """share: of the whole, at which it ends: while the second start is raced, just after the race, and later."""
     first, _ = train("lora", work="first", epochs=2)
     start = Start(first.adapter)
-    whole, _ = train("lora", work="whole", epochs=4, start=start)
+    whole, told = train("lora", work="whole", epochs=4, start=start)
     with pytest.raises(InterruptedError):
         train("lora", work="cut", epochs=4, start=start, end_at=share)
-    again, _ = train("lora", work="cut", epochs=4, start=start)
+    again, told_again = train("lora", work="cut", epochs=4, start=start)
     assert again.weights[0].read_bytes() == whole.weights[0].read_bytes()
     assert again.figures == whole.figures
     lost = [
         sorted(p.name for p in (tmp_path / work / "checkpoints/from-pretrained").iterdir()) for work in ("whole", "cut")
     ]
     assert lost[0] == lost[1], "the start that lost its race was trained on"
+    assert share > 0.4 or curve(told_again) == curve(told), "what was raced before the cut is told nowhere"
+
+
+def curve(told: Told) -> dict[int, float]:
+    """Validation loss by step."""
+    return {step: figures["eval_loss"] for step, _, figures in told if "eval_loss" in figures}
+
+
+def test_a_training_that_was_cut_off_after_its_last_epoch_still_keeps_its_best(train: Train, tmp_path: Path) -> None:
+    options = {"data": replace(DATA, train=mislabelled(DATA.train)), "epochs": 8, "patience": 2}
+    whole, told = train("lora", work="whole", **options)
+    losses = list(curve(told).values())
+    assert min(losses) < losses[-1], "the best epoch must not be the last, or this shows nothing"
+    weights = whole.weights[0].read_bytes()
+    shutil.rmtree(tmp_path / "whole" / "trained")
+    (tmp_path / "whole").rename(tmp_path / "taken over")
+    again, told = train("lora", work="taken over", **options)
+    assert (again.weights[0].read_bytes(), again.figures) == (weights, whole.figures)
+    assert told == [], "nothing was left to train"
+
+
+def test_a_training_that_diverges_says_so(train: Train) -> None:
+    with pytest.raises(Refused, match=r"diverged at step \d+: .* is nan; take a smaller learning_rate"):
+        train("lora", data=replace(DATA, weights=[float("nan")] * len(DATA.train)))
+
+
+def mislabelled(rows: Sequence[Row]) -> list[Row]:
+    return [replace(row, label=LABELS[(LABELS.index(row.label) + 1) % len(LABELS)]) for row in rows]
 
 
 def test_another_rank_cannot_go_on_from_production(train: Train) -> None:
@@ -231,7 +262,9 @@ def test_a_full_retraining_goes_on_from_the_tuned_backbone(train: Train) -> None
 
 
 def test_a_stage_that_does_not_help_is_taken_back(train: Train, tiny: ImportedBase) -> None:
-    trained, _ = train("full", gradual=True, epochs=8, learning_rate=0.9)  # any step of the backbone ruins it
+    trained, told = train("full", gradual=True, epochs=8, learning_rate=0.9)  # any step of the backbone ruins it
+    steps = [step for step, _, figures in told if "eval_loss" in figures]
+    assert steps == sorted(set(steps)), "a stage's curve lies over that of another"
     assert changed(trained, tiny) == set()
     assert trained.figures.trainable_parameters == (tiny.spec.hidden + 1) * len(LABELS)
 
@@ -239,7 +272,7 @@ def test_a_stage_that_does_not_help_is_taken_back(train: Train, tiny: ImportedBa
 def test_rows_that_count_nothing_teach_nothing(
     tiny: ImportedBase, engine: Engine, tmp_path: Path, artifacts: ArtifactStore
 ) -> None:
-    wrong = [replace(row, label=LABELS[(LABELS.index(row.label) + 1) % len(LABELS)]) for row in DATA.train]
+    wrong = mislabelled(DATA.train)
     data = replace(DATA, train=[*DATA.train, *wrong], weights=[1.0] * len(DATA.train) + [0.0] * len(wrong))
     answers = [
         served(
