@@ -68,6 +68,7 @@ class PooledClassifier(PreTrainedModel):
 
     config_class = AutoConfig
     main_input_name = "input_ids"
+    accepts_loss_kwargs = False  # the loss is the mean of the rows at hand, and Trainer averages over those of a step
     _supports_sdpa = True
 
     def __init__(

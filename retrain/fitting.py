@@ -86,11 +86,13 @@ def fit(
             return _best(state["log_history"])
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    at_once = plan.rows_at_once or plan.batch_rows
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=plan.epochs,
-        per_device_train_batch_size=plan.batch_rows,
-        per_device_eval_batch_size=2 * plan.batch_rows,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=plan.batch_rows // at_once,
+        per_device_eval_batch_size=2 * at_once,
         max_grad_norm=plan.gradient_clip,
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch",
@@ -276,7 +278,7 @@ class _Glance(TrainerCallback):
         self._every = plan.validate_steps
         self._on_step = on_step
         by_length = sorted(rows, key=lambda row: int(row["length"]))
-        size = 2 * plan.batch_rows
+        size = 2 * (plan.rows_at_once or plan.batch_rows)
         self._batches = [collate(by_length[i : i + size], pad_token_id) for i in range(0, len(rows), size)]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -35,7 +35,7 @@ def effective_number_weights(counts: Mapping[str, int], *, beta: float = 0.999) 
     return _per_row({label: (1 - beta) / (1 - beta**count) for label, count in counts.items() if count > 0}, counts)
 
 
-def inverse_frequency_weights(counts: Mapping[str, int], *, cap: float = 10.0) -> dict[str, float]:
+def inverse_frequency_weights(counts: Mapping[str, float], *, cap: float = 10.0) -> dict[str, float]:
     """Weights of classes by one over their rows, the largest at most `cap` times the smallest; rows weigh 1 on average.
 
     Without a cap one mislabelled row of a rare class would count for hundreds. Raises ValueError.
@@ -63,7 +63,7 @@ def sampling_probabilities(labels: NDArray[np.int64], *, balance: float = 0.5) -
     return np.asarray(weight / weight.sum())
 
 
-def _per_row(weights: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, float]:
+def _per_row(weights: Mapping[str, float], counts: Mapping[str, float]) -> dict[str, float]:
     """Scaled so that rows weigh 1 on average: the learning rate means what it meant."""
     rows = sum(counts[label] for label in weights)
     mean = sum(weight * counts[label] for label, weight in weights.items()) / rows if rows else 1.0

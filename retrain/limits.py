@@ -38,11 +38,11 @@ class Demand:
     """What decides how much a training needs."""
 
     strategy: str
-    batch_rows: int
+    rows_at_once: int
     trained: Mapping[str, int]
     """Numbers that get a gradient, by strategy."""
     longest_tokens: int
-    """Of the longest text: a batch is padded to it."""
+    """Of the longest text: rows beside it are padded to it."""
 
 
 def read_backbone(config: Mapping[str, Any], *, parameters: int) -> Backbone:
@@ -85,7 +85,7 @@ def memory_needed(backbone: Backbone, demand: Demand) -> int:
     layers = 1 if demand.strategy == "partial" else backbone.layers
     kept_a_token = 34 * backbone.hidden + 8 * backbone.intermediate + 9 * backbone.heads * demand.longest_tokens
     weights = backbone.parameters * FLOAT_BYTES
-    return weights + trained + demand.batch_rows * demand.longest_tokens * layers * kept_a_token
+    return weights + trained + demand.rows_at_once * demand.longest_tokens * layers * kept_a_token
 
 
 def disk_needed(demand: Demand) -> int:
@@ -95,10 +95,11 @@ def disk_needed(demand: Demand) -> int:
 
 
 def settings_that_fit(backbone: Backbone, demand: Demand, available: int) -> list[Demand]:
-    """Of the strategy that was asked for and of each lighter one: its batch, halved until it fits."""
+    """Of the strategy that was asked for and of each lighter one: the most rows at once that fit and divide a batch."""
     strategies = (demand.strategy, *_LIGHTER.get(demand.strategy, ()))
     smaller = (
-        (replace(demand, strategy=name, batch_rows=rows) for rows in _halved(demand.batch_rows)) for name in strategies
+        (replace(demand, strategy=name, rows_at_once=rows) for rows in _parts(demand.rows_at_once))
+        for name in strategies
     )
     fits = (next((one for one in same if expected_peak(backbone, one) <= available), None) for same in smaller)
     return [one for one in fits if one is not None]
@@ -116,15 +117,14 @@ def told_fits(backbone: Backbone, fits: Sequence[Demand], asked: Demand) -> str:
     told = []
     for fit in fits:
         changes = [f"strategy {fit.strategy}"] if fit.strategy != asked.strategy else []
-        changes += [f"batch_rows {fit.batch_rows}"] if fit.batch_rows != asked.batch_rows else []
+        changes += [f"rows_at_once {fit.rows_at_once}"] if fit.rows_at_once != asked.rows_at_once else []
         told.append(f"{' with '.join(changes)} (about {told_bytes(expected_peak(backbone, fit))})")
     return f"these would fit: {', '.join(told)}"
 
 
-def _halved(rows: int) -> Iterator[int]:
-    while rows:
-        yield rows
-        rows //= 2
+def _parts(rows: int) -> Iterator[int]:
+    """What divides `rows`, the largest first."""
+    return (part for part in range(rows, 0, -1) if rows % part == 0)
 
 
 def told_bytes(count: float) -> str:

@@ -57,11 +57,10 @@ class Needs:
 
     def out_of_memory(self, available: int) -> str:
         asked = self.demand
-        how = (
-            f"strategy {asked.strategy}, batch_rows {asked.batch_rows} and texts of up to {asked.longest_tokens} tokens"
-        )
+        texts = f"texts of up to {asked.longest_tokens} tokens"
+        how = f"strategy {asked.strategy}, {asked.rows_at_once} rows at once and {texts}"
         if self.backbone is None:
-            return f"out of memory: {how} need more than {told_bytes(available)}; take a smaller batch_rows"
+            return f"out of memory: {how} need more than {told_bytes(available)}; set a smaller rows_at_once"
         fits = settings_that_fit(self.backbone, asked, available)
         fits = [one for one in fits if one != asked]  # it was tried: it ran out above the estimate
         return (
@@ -100,7 +99,9 @@ def told_shortage(needs: Needs) -> Iterator[None]:
 def needs_of(spec: BaseSpec, plan: TrainingPlan, rows: Sequence[Row], *, backbone: Path, folder: Path) -> Needs:
     """backbone: folder with config.json and the tokenizer. folder: where the run works."""
     trained = trained_numbers(spec, rank=plan.rank, labels=len({row.label for row in rows}))
-    demand = Demand(plan.strategy, plan.batch_rows, trained, _longest(rows, backbone, spec.max_tokens))
+    demand = Demand(
+        plan.strategy, plan.rows_at_once or plan.batch_rows, trained, _longest(rows, backbone, spec.max_tokens)
+    )
     try:
         shape = read_backbone(json.loads((backbone / "config.json").read_text()), parameters=spec.parameters)
     except KeyError:
@@ -127,6 +128,11 @@ def ran_out_of_disk(error: BaseException) -> bool:
 
 def free_disk(folder: Path) -> int:
     return shutil.disk_usage(folder).free
+
+
+def size_of_folder(folder: Path) -> int:
+    """Bytes of all files below it: what a run wrote before it was cut off is not needed a second time."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def available_memory() -> int:

@@ -45,6 +45,9 @@ class TrainingPlan:
     lower_learning_rate: float
     """The same of the embeddings and the lower half (discriminative rates: Howard and Ruder 2018, arXiv:1801.06146)."""
     head_learning_rate: float
+    rows_at_once: int | None = None
+    """Rows that are in memory together, of which `batch_rows` is a multiple: gradients add up until a batch is full.
+    None for all of a batch."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv:2312.03732)."""
     tuned_layers: int | None = None
@@ -128,18 +131,23 @@ def _strategy(name: str) -> Strategy:
     raise Refused(f"there is no strategy {name!r}; use one of auto, {', '.join(TRAINABLE)}")
 
 
+_WHOLE = ("rank", "alpha", "epochs", "seed", "batch_rows", "patience", "validate_steps", "augment")
+_WHOLE_OR_NONE = ("tuned_layers", "rows_at_once")
+_YES_OR_NO = ("rslora", "gradual")
+
+
 def _check_types(values: Mapping[str, Any]) -> None:
     """Raises BadInput for what is no value of that kind; bounds are another question."""
-    whole = ("rank", "alpha", "epochs", "seed", "batch_rows", "patience", "validate_steps", "augment")
-    wanted: dict[str, tuple[type, str]] = {
-        **dict.fromkeys(("rslora", "gradual"), (bool, "true or false")),
-        **dict.fromkeys(whole, (int, "a whole number")),
+    wanted: dict[str, tuple[tuple[type, ...], str]] = {
+        **dict.fromkeys(_YES_OR_NO, ((bool,), "true or false")),
+        **dict.fromkeys(_WHOLE, ((int,), "a whole number")),
+        **dict.fromkeys(_WHOLE_OR_NONE, ((int, type(None)), "a whole number or null")),
     }
-    for name, (kind, said) in wanted.items():
-        if name in values and type(values[name]) is not kind:
+    for name, (kinds, said) in wanted.items():
+        if name in values and type(values[name]) not in kinds:
             raise BadInput(f"{name} is {values[name]!r}; it must be {said}", where=name)
     targets = values["targets"]
-    if isinstance(targets, str) or not all(isinstance(target, str) for target in targets):
+    if not isinstance(targets, list | tuple) or not targets or not all(isinstance(target, str) for target in targets):
         raise BadInput(
             f'targets is {targets!r}; it must be a list of names, such as ["query", "value"]', where="targets"
         )
@@ -159,7 +167,9 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         if value not in allowed:
             raise BadInput(f"{name} is {value!r}; it must be one of {', '.join(allowed)}", where=name)
     bounds: dict[str, tuple[float, float]] = {
-        **({} if plan.tuned_layers is None else {"tuned_layers": (1, 1_000)}),
+        **{name: (1, 4_096) for name in _WHOLE_OR_NONE if getattr(plan, name) is not None},
+        "alpha": (1, 4_096),
+        "gradient_clip": (0.0, 1e6),
         "augment": (0, 20),
         "epochs": (1, 1_000),
         "batch_rows": (1, 4_096),
@@ -180,3 +190,8 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         value = getattr(plan, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
             raise BadInput(f"{name} is {value!r}; it must lie between {least:g} and {most:g}", where=name)
+    if plan.rows_at_once is not None and plan.batch_rows % plan.rows_at_once:
+        raise BadInput(
+            f"rows_at_once is {plan.rows_at_once}; it must divide batch_rows, which is {plan.batch_rows}",
+            where="rows_at_once",
+        )

@@ -1,6 +1,5 @@
 """From rows to trained weights: the one way, for a run and for its reproduction."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from retrain.dataset import Row
 from retrain.features import FeatureCache
 from retrain.imbalance import inverse_frequency_weights
 from retrain.replay import replay
-from retrain.shortage import available_memory, free_disk, needs_of, told_shortage
+from retrain.shortage import available_memory, free_disk, needs_of, size_of_folder, told_shortage
 from retrain.strategy import TrainingPlan
-from retrain.trained import Trained
+from retrain.trained import Trained, TrainedFolder
 from store.artifacts import ArtifactStore
 from store.errors import Refused
 
@@ -33,8 +32,8 @@ def train_on_rows(
     """Train on the training rows among `rows`, and choose on the validation rows.
 
     bundle: of the base. start: `environment["start"]` of the run, what it starts from and after which feedback a row
-    is new to that. features: folder that keeps frozen features. work: where checkpoints lie. Raises Refused where
-    nothing can be trained.
+    is new to that. features: folder that keeps frozen features. work: where checkpoints lie, and what was trained, if
+    this was done before. Raises Refused where nothing can be trained.
     """
     from retrain.train import Start, TrainingData, train_version  # torch is loaded only by a process that trains
 
@@ -51,16 +50,15 @@ def train_on_rows(
         weight=plan.replay_weight,
         seed=plan.seed,
     )
-
     if plan.class_weights == "balanced":
-        by_label = inverse_frequency_weights(Counter(row.label for row in taught))
-        weights = [weight * by_label[row.label] for row, weight in zip(taught, weights, strict=True)]
+        weights = balanced(taught, weights)
 
     def features_of(texts: Sequence[str]) -> Any:
         return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts, among=[row.text for row in rows])
 
     needs = needs_of(spec, plan, rows, backbone=backbone, folder=work)
-    needs.require(available=available_memory(), free=free_disk(work))
+    if TrainedFolder(work).read() is None:
+        needs.require(available=available_memory(), free=free_disk(work) + size_of_folder(work))
     with told_shortage(needs):
         return train_version(
             backbone,
@@ -72,6 +70,18 @@ def train_on_rows(
             work=work,
             on_step=on_step,
         )
+
+
+def balanced(rows: Sequence[Row], weights: Sequence[float]) -> list[float]:
+    """What each row counts once the classes count alike, as far as `inverse_frequency_weights` goes.
+
+    weights: what the rows count otherwise, replayed ones more than 1.
+    """
+    counts: dict[str, float] = {}
+    for row, weight in zip(rows, weights, strict=True):
+        counts[row.label] = counts.get(row.label, 0.0) + weight
+    by_label = inverse_frequency_weights(counts)
+    return [weight * by_label.get(row.label, 0.0) for row, weight in zip(rows, weights, strict=True)]
 
 
 def _fetched(artifacts: ArtifactStore, start: Mapping[str, Any]) -> tuple[Path, Path | None]:

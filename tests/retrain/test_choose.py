@@ -50,3 +50,11 @@ def test_auto_leaves_frozen_what_is_told_apart_already(noise: float, strategy: s
 def test_a_budget_takes_the_cheaper_strategy(tiny: ImportedBase) -> None:
     features, rows = told_apart(800, 4, noise=3.0)
     assert choose_strategy(tiny.spec, rows, features, tokens=12, cores=2, time_s=10.01).strategy == "head"
+
+
+def test_copies_of_a_text_do_not_make_the_data_look_near(tiny: ImportedBase) -> None:
+    """Noise that is seen again is known by heart."""
+    noise = np.random.default_rng(4).normal(size=(100, 32)).astype(np.float32)
+    rows = rows_of(np.arange(100) % 4)
+    copied = choose_strategy(tiny.spec, rows * 8, np.tile(noise, (8, 1)), tokens=12, cores=2)
+    assert copied.strategy == "lora"

@@ -23,7 +23,7 @@ STRATEGIES = st.sampled_from(sorted(TRAINED))
 DEMANDS = st.builds(
     Demand,
     strategy=STRATEGIES,
-    batch_rows=st.integers(1, 512),
+    rows_at_once=st.integers(1, 512),
     trained=st.just(TRAINED),
     longest_tokens=st.integers(1, 512),
 )
@@ -31,7 +31,7 @@ BYTES = st.integers(0, 10**11)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "batch_rows", "tokens", "measured_mb"),
+    ("strategy", "rows_at_once", "tokens", "measured_mb"),
     [
         ("lora", 16, 32, 301),
         ("lora", 16, 128, 998),
@@ -41,16 +41,16 @@ BYTES = st.integers(0, 10**11)
     ],
 )
 def test_the_floor_lies_below_what_was_measured_and_the_recommended_room_above(
-    strategy, batch_rows, tokens, measured_mb
+    strategy, rows_at_once, tokens, measured_mb
 ):
-    floor = memory_needed(MINILM, Demand(strategy, batch_rows, TRAINED, tokens)) / 1e6
+    floor = memory_needed(MINILM, Demand(strategy, rows_at_once, TRAINED, tokens)) / 1e6
     assert floor < measured_mb < PEAK_RATIO * floor
 
 
 @given(demand=DEMANDS, more=st.integers(1, 100))
 def test_more_rows_or_longer_texts_never_need_less(demand, more):
     needed = memory_needed(MINILM, demand)
-    assert memory_needed(MINILM, replace(demand, batch_rows=demand.batch_rows + more)) >= needed
+    assert memory_needed(MINILM, replace(demand, rows_at_once=demand.rows_at_once + more)) >= needed
     assert memory_needed(MINILM, replace(demand, longest_tokens=demand.longest_tokens + more)) >= needed
 
 
@@ -69,9 +69,11 @@ def test_what_is_recommended_fits_and_is_no_heavier_than_what_was_asked(demand, 
     assert all(memory_needed(MINILM, fit) <= memory_needed(MINILM, demand) for fit in fits)
     assert len({fit.strategy for fit in fits}) == len(fits), "one line for each strategy"
     for fit in fits:
-        twice = replace(fit, batch_rows=2 * fit.batch_rows + 1)
-        if twice.batch_rows <= demand.batch_rows:
-            assert PEAK_RATIO * memory_needed(MINILM, twice) > available, "it was halved once too often"
+        assert demand.rows_at_once % fit.rows_at_once == 0
+        larger = range(fit.rows_at_once + 1, demand.rows_at_once + 1)
+        next_one = next((rows for rows in larger if demand.rows_at_once % rows == 0), None)
+        if next_one is not None:
+            assert PEAK_RATIO * memory_needed(MINILM, replace(fit, rows_at_once=next_one)) > available, next_one
 
 
 @given(demand=DEMANDS, available=BYTES, more=BYTES)
@@ -83,7 +85,7 @@ def test_with_more_memory_no_recommendation_is_lost(demand, available, more):
 def test_recommendations_name_what_to_change():
     asked = Demand("full", 32, TRAINED, 256)
     assert told_fits(MINILM, settings_that_fit(MINILM, asked, 2 * 10**9), asked) == (
-        "these would fit: batch_rows 4 (about 1.4 GB), strategy lora with batch_rows 8 (about 1.5 GB), "
+        "these would fit: rows_at_once 4 (about 1.4 GB), strategy lora with rows_at_once 8 (about 1.5 GB), "
         "strategy head (about 1 MB)"
     )
     assert told_fits(MINILM, [], asked).startswith("no setting needs little enough")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from retrain.dataset import Row
 from retrain.replay import replay
+from retrain.teach import balanced
 
 OLD = [Row(f"old {label} {n}", label) for label, count in (("a", 40), ("b", 7), ("c", 1)) for n in range(count)]
 NEW = [Row(f"new {n}", "d", origin="flagged", feedback_seq=11 + n) for n in range(5)]
@@ -39,3 +40,13 @@ def test_what_is_drawn_counts_as_all_old_rows_times_the_weight(share: float, wei
 def test_a_larger_share_holds_the_smaller_one() -> None:
     small, large = (set(replay([*OLD, *NEW], new_after_seq=10, share=s, weight=1, seed=3)[0]) for s in (0.2, 0.5))
     assert small < large
+
+
+def test_classes_are_balanced_by_what_their_rows_count_not_by_how_many_were_drawn() -> None:
+    old = [Row(f"old {n}", "a") for n in range(100)]
+    new = [Row(f"new {n}", "b", feedback_seq=11 + n) for n in range(50)]
+    rows, weights = replay([*old, *new], new_after_seq=10, share=0.1, weight=1, seed=0)
+    mass: Counter[str] = Counter()
+    for row, weight in zip(rows, balanced(rows, weights), strict=True):
+        mass[row.label] += weight
+    assert mass["a"] == pytest.approx(mass["b"])

@@ -30,7 +30,7 @@ def rows_of(count: int = 200) -> list[Row]:
 
 
 def train(artifacts, bundle, plan, rows, work, on_step):
-    train_on_rows(
+    return train_on_rows(
         artifacts, bundle, plan, rows, start=None, features=work.parent / "features", work=work, on_step=on_step
     )
 
@@ -64,9 +64,9 @@ def test_too_little_memory_is_told_with_settings_that_fit(tiny, artifacts, tmp_p
     with pytest.raises(Refused) as refused:
         asked.require(available=100 * 10**6, free=GIGABYTE)
     told = str(refused.value)
-    assert told.startswith("out of memory: strategy lora, batch_rows 4096 and texts of up to ")
-    assert "100 MB are free; these would fit: batch_rows " in told
-    assert "strategy head with batch_rows" not in told, "the head's features are computed in batches of their own"
+    assert told.startswith("out of memory: strategy lora, 4096 rows at once and texts of up to ")
+    assert "100 MB are free; these would fit: rows_at_once " in told
+    assert "strategy head with rows_at_once" not in told, "the head's features are computed in batches of their own"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,14 @@ def test_a_disk_that_is_full_before_it_begins_is_told(small_disk, tiny, artifact
         train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, lambda *_: None)
 
 
+def test_what_is_trained_already_needs_no_room(small_disk, tiny, artifacts):
+    work = small_disk / "run" / "worker"
+    work.mkdir(parents=True)
+    trained = train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, lambda *_: None)
+    (small_disk / "filler").write_bytes(bytes(free_disk(small_disk)))
+    assert train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, lambda *_: None) == trained
+
+
 def test_a_disk_that_fills_up_while_it_is_trained_is_told_and_room_is_made(small_disk, tiny, artifacts):
     work = small_disk / "run" / "worker"
     work.mkdir(parents=True)
@@ -205,5 +213,5 @@ def test_memory_that_is_too_little_is_told_before_and_while_it_is_trained(share,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith("out of memory: strategy lora, batch_rows 4096 and texts of up to "), done.stdout
+    assert done.stdout.startswith("out of memory: strategy lora, 4096 rows at once and texts of up to "), done.stdout
     assert "; these would fit: " in done.stdout

@@ -248,6 +248,13 @@ def mislabelled(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, label=LABELS[(LABELS.index(row.label) + 1) % len(LABELS)]) for row in rows]
 
 
+def test_rows_that_are_not_in_memory_together_make_the_same_steps_of_the_same_loss(train: Train) -> None:
+    together, parted = (train("lora", work=f"{rows}", rows_at_once=rows, epochs=1)[1] for rows in (None, 4))
+    losses = [[figures["loss"] for _, _, figures in told if "loss" in figures] for told in (together, parted)]
+    assert [step for step, _, _ in parted][-1] == [step for step, _, _ in together][-1] == 38
+    assert_allclose(losses[0], losses[1], rtol=0.1)
+
+
 def test_another_rank_cannot_go_on_from_production(train: Train) -> None:
     first, _ = train("lora", work="first", epochs=1)
     second, _ = train("lora", work="second", epochs=1, rank=4, start=Start(first.adapter))
