@@ -5,7 +5,6 @@ finished adapter in the run's work folder. What touches the store at the end is 
 promotion and the run's outcome appear together or not at all.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from retrain.features import FeatureCache
 from retrain.gate import GateRules, GateVerdict, judge_candidate
 from retrain.holding import Heartbeat, Progress, Reporter, Stopping, Worker
 from retrain.licence import require_licence
-from retrain.shortage import available_memory
+from retrain.shortage import available_memory, told_full_disk, training_device
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_from_json, plan_training
 from retrain.teach import train_on_rows
@@ -37,7 +36,7 @@ from retrain.trained import Trained
 from retrain.work_folder import clear_work_folder, take_work_folder
 from store.artifacts import ArtifactStore
 from store.bases import add_base, get_base
-from store.errors import Broken, Conflict, DriftgateError, Refused
+from store.errors import Broken, Conflict, DriftgateError, Refused, StoreUnavailable
 from store.feedback import labelled_rows, last_feedback_seq
 from store.records import Base, Deployment, Run, Snapshot, Version
 from store.reference import save_reference
@@ -91,14 +90,15 @@ class _Data:
 def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
     """Carry a claimed run to its end; returns what `train --json` prints.
 
-    Raises LeaseLost when another worker took over, Stopping when this one was told to stop. Any other DriftgateError
-    ends the run as failed and is raised again.
+    Raises LeaseLost when another worker took over, Stopping when this one was told to stop, StoreUnavailable when the
+    store fell silent: the run goes on once its lease has run out. Any other DriftgateError ends the run as failed and
+    is raised again.
     """
-    started = time.monotonic()
     with Heartbeat(worker, run.id) as heartbeat:
         try:
-            outcome = _carry_through(worker, run, progress, heartbeat)
-        except LeaseLost:
+            with told_full_disk(worker.settings.home):
+                outcome = _carry_through(worker, run, progress, heartbeat)
+        except (LeaseLost, StoreUnavailable):
             raise
         except Stopping:
             with worker.database.write() as session:
@@ -110,7 +110,7 @@ def execute_run(worker: Worker, run: Run, progress: Progress) -> dict[str, Any]:
         except (OSError, RuntimeError, SafetensorError):
             heartbeat.confirm()  # the files of a run go with it to whoever takes it over
             raise
-    return {**outcome, "run": run.id, "model": run.model, "seconds": round(time.monotonic() - started, 2)}
+    return {**outcome, "run": run.id, "model": run.model}
 
 
 def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: Heartbeat) -> dict[str, Any]:
@@ -229,10 +229,13 @@ def _environment(
         return gone_on_with(run.environment, machine)
     train = data.of("train")
     advice = _advice(worker, bundle, spec, train, data.rows) if run.strategy == "auto" else None
+    overrides = {name: value for name, value in run.parameters.items() if name not in _NOT_TRAINING}
+    if advice is not None and "batch_rows" not in overrides:
+        overrides = {"rows_at_once": advice.rows_at_once, **overrides}
     plan = plan_training(
         spec,
         run.strategy if advice is None else advice.strategy,
-        {k: v for k, v in run.parameters.items() if k not in _NOT_TRAINING},
+        overrides,
         rows=len(train),
         epochs=worker.settings.train_epochs or (None if advice is None else advice.epochs),
         seed=0,
@@ -253,6 +256,7 @@ def _advice(worker: Worker, bundle: Path, spec: BaseSpec, train: Sequence[Row], 
         FeatureCache(worker.settings.home / "cache" / "features", engine).of(texts, among=[row.text for row in rows]),
         tokens=sum(lengths) / max(1, len(lengths)),
         cores=usable_cores(),
+        device=training_device(),
         memory_bytes=available_memory(),
         time_s=worker.settings.train_budget_s,
     )

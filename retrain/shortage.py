@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from engine.base import TOKENIZER_FILE, BaseSpec
 from engine.cgroup import own_groups
+from retrain.cost import Device
 from retrain.dataset import Row
 from retrain.limits import (
     Backbone,
@@ -96,6 +98,22 @@ def told_shortage(needs: Needs) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def told_full_disk(folder: Path) -> Iterator[None]:
+    """Turns a want of disk below `folder`, or where temporary files lie, into Refused; lets any other error through."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError, DriftgateError) as error:
+        if not ran_out_of_disk(error):
+            raise
+        places = dict.fromkeys((str(folder), gettempdir()))
+        free = " and ".join(f"{told_bytes(free_disk(Path(place)))} in {place}" for place in places)
+        raise Refused(
+            f"no disk left: a file could not be written; free are {free}; delete what is not needed there, or name "
+            "folders on a larger disk as DRIFTGATE_HOME and TMPDIR"
+        ) from error
+
+
 def needs_of(spec: BaseSpec, plan: TrainingPlan, rows: Sequence[Row], *, backbone: Path, folder: Path) -> Needs:
     """backbone: folder with config.json and the tokenizer. folder: where the run works."""
     trained = trained_numbers(spec, rank=plan.rank, labels=len({row.label for row in rows}))
@@ -135,12 +153,19 @@ def size_of_folder(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def training_device() -> Device:
+    """What Trainer takes. Imports torch."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def available_memory() -> int:
     """Bytes that a training may still take: of the GPU if there is one, else the least of what the machine, the
     control groups of this process and its own limit leave. Imports torch."""
     import torch
 
-    if torch.cuda.is_available():
+    if training_device() == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     return max(0, min(_left()))
 

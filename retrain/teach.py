@@ -12,7 +12,7 @@ from retrain.features import FeatureCache
 from retrain.imbalance import inverse_frequency_weights
 from retrain.replay import replay
 from retrain.shortage import available_memory, free_disk, needs_of, size_of_folder, told_shortage
-from retrain.strategy import TrainingPlan
+from retrain.strategy import OWN_GRAPH, TrainingPlan
 from retrain.trained import Trained, TrainedFolder
 from store.artifacts import ArtifactStore
 from store.errors import Refused
@@ -42,6 +42,12 @@ def train_on_rows(
     if not validation:
         raise Refused(f"{len(rows)} rows leave none for validation; bring at least 8 rows of a class")
     spec = read_spec(bundle)
+    labels = tuple(sorted({row.label for row in rows}))
+    if plan.strategy not in OWN_GRAPH and len(labels) > spec.max_labels:
+        raise Refused(
+            f"{len(labels)} labels do not fit base {spec.name!r}, which was exported for {spec.max_labels}; import it "
+            f"under another name with --max-labels {len(labels)}, or train with strategy full"
+        )
     backbone = artifacts.fetch(spec.backbone_artifact)
     taught, weights = replay(
         augment_rows(train, Augmentation(copies=plan.augment), seed=plan.seed),
@@ -64,7 +70,7 @@ def train_on_rows(
             backbone,
             spec,
             plan,
-            TrainingData(taught, validation, tuple(sorted({row.label for row in rows})), weights),
+            TrainingData(taught, validation, labels, weights),
             features=features_of,
             start=None if start is None else Start(*_fetched(artifacts, start)),
             work=work,

@@ -22,15 +22,15 @@ from retrain.split import keep_splits
 from retrain.strategy import plan_training
 from retrain.work_folder import sweep_work_folders
 from store.artifacts import ArtifactStore, open_artifacts
-from store.bases import get_base, require_trainable
+from store.bases import get_base
 from store.clock import Clock, utc_now
 from store.database import Database, open_database
-from store.errors import BadInput, Broken, Conflict, DriftgateError
+from store.errors import BadInput, Broken, Conflict, DriftgateError, StoreUnavailable
 from store.feedback import last_feedback_seq
 from store.ids import new_id
 from store.logs import get_log
 from store.records import Deployment
-from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run, is_run_waiting
+from store.runs import LeaseLost, NewRun, claim_next_run, enqueue_run, is_run_waiting, require_base
 from store.settings import Settings
 from store.versions import check_name, get_version
 
@@ -113,15 +113,19 @@ def train_now(
     """
     from retrain.execute import execute_run
     from retrain.holding import Worker
+    from retrain.shortage import told_full_disk
 
     calm_threads()
+    began = time.monotonic()
     check_name(model)
     with database.read() as session:
+        require_base(session, model, base, production=promote)  # queueing asks again, after what the data takes
         known = get_base(session, base)
         spec = spec_from_json(known.spec)
         until = last_feedback_seq(session, model)
-    require_trainable(known, production=promote)  # queueing the run asks again, after the seconds that the data takes
     require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
+    if twice := sorted({"seed", "epochs"} & (parameters or {}).keys()):
+        raise BadInput(f"{twice[0]} is an option of its own: --{twice[0]}", where=twice[0])
     overrides: dict[str, Any] = {**(parameters or {}), "seed": seed} | ({"epochs": epochs} if epochs else {})
     rows = read_rows(
         data,
@@ -133,19 +137,22 @@ def train_now(
     )
     named = "lora" if strategy == "auto" else strategy  # what is chosen later takes the same parameters
     plan_training(spec, named, overrides, rows=len(rows), epochs=settings.train_epochs, seed=seed)
-    content = build_snapshot(
-        _keep_splits(rows, database, artifacts, model),
-        [],
-        seed=seed,
-        look=look_with(
-            artifacts.fetch(known.artifact),
-            settings.home / "cache" / "features",
-            progress=lambda share: progress("audit", _AUDIT_SHARE * share),
-        ),
-        allowed_labels=None if allowed_labels is None else read_labels(allowed_labels),
-        own_split=split_column is not None,
-    )
-    snapshot = store_snapshot(database, artifacts, content, model=model, parent=None, feedback_until=until, now=clock())
+    with told_full_disk(settings.home):
+        content = build_snapshot(
+            _keep_splits(rows, database, artifacts, model),
+            [],
+            seed=seed,
+            look=look_with(
+                artifacts.fetch(known.artifact),
+                settings.home / "cache" / "features",
+                progress=lambda share: progress("audit", _AUDIT_SHARE * share),
+            ),
+            allowed_labels=None if allowed_labels is None else read_labels(allowed_labels),
+            own_split=split_column is not None,
+        )
+        snapshot = store_snapshot(
+            database, artifacts, content, model=model, parent=None, feedback_until=until, now=clock()
+        )
     owner = name_owner(clock)
     asked = NewRun(
         model=model,
@@ -167,7 +174,8 @@ def train_now(
     if run is None:
         raise Conflict(f"run {run_id} was taken by another worker; follow it with: driftgate run show {run_id}")
     with _shown_to_mlflow(settings, database, run.id, lambda: None):
-        return execute_run(Worker(settings, database, artifacts, clock, owner), run, progress)
+        result = execute_run(Worker(settings, database, artifacts, clock, owner), run, progress)
+    return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _keep_splits(rows: list[Row], database: Database, artifacts: ArtifactStore, model: str) -> list[Row]:
@@ -252,6 +260,9 @@ def _work_once(
         return True
     except Stopping as error:
         _log.info("run_handed_back", run=run.id, detail=str(error))
+        return False
+    except StoreUnavailable as error:
+        _log.error("run_interrupted", run=run.id, detail=str(error))
         return False
     except DriftgateError as error:
         _log.error("run_failed", run=run.id, model=run.model, detail=str(error))

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.bases import get_base, require_trainable
-from store.errors import Conflict, unknown
+from store.errors import Conflict, Refused, unknown
 from store.events import tell
 from store.ids import new_id
-from store.records import Base, Rollout, Run, RunMetric
+from store.records import Base, Model, Rollout, Run, RunMetric
 
 OPEN = ("queued", "running")
 
@@ -41,7 +41,7 @@ def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run
     """Queue a run. Raises Conflict while another one of the same model is open, NotFound, and Refused for a base that
     must not be trained on: a run that does not say otherwise (`promote` in its parameters) is for production."""
     session.get(Base, new.base, with_for_update={"key_share": True})  # who else asks at this moment waits
-    require_trainable(get_base(session, new.base), production=bool(new.parameters.get("promote", True)))
+    require_base(session, new.model, new.base, production=bool(new.parameters.get("promote", True)))
     open_run = session.scalar(select(Run.id).where(Run.model == new.model, Run.status.in_(OPEN)))
     if open_run is not None:
         raise Conflict(f"model {new.model!r} has an open run already: {open_run}")
@@ -71,6 +71,17 @@ def enqueue_run(session: Session, new: NewRun, *, by: str, now: datetime) -> Run
     session.flush()
     tell(session, new.model, "run_queued", new.cause, by=by, now=now, run=run.id)
     return run
+
+
+def require_base(session: Session, model: str, name: str, *, production: bool) -> None:
+    """Raises Refused unless `model` may be trained on base `name`; production: whether it may be promoted by itself."""
+    base = get_base(session, name)
+    if base.parent is not None:
+        raise Refused(f"base {name!r} was tuned for one version and is not trained on; train on base {base.parent!r}")
+    require_trainable(base, production=production)
+    known = session.get(Model, model)
+    if known is not None and known.base != name:
+        raise Refused(f"model {model!r} stands on base {known.base!r}; train on that, or under another model name")
 
 
 def is_run_waiting(session: Session, *, now: datetime) -> bool:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from store.bases import add_base
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, NotFound, Refused
 from store.events import history
 from store.records import Run
 from store.runs import (
@@ -23,6 +23,7 @@ from store.runs import (
     report_progress,
     run_metrics,
 )
+from store.versions import NewVersion, register_version
 from tests.store.conftest import NOW
 from tests.store.rows import base
 from tests.threads import all_at_once
@@ -89,6 +90,21 @@ def test_a_model_has_one_open_run_at_a_time(queue):
     ask(queue, "other")
     end(queue, run)
     assert ask(queue) != run
+
+
+def test_a_tuned_base_and_another_one_than_the_models_are_refused_at_once(queue):
+    with queue.write() as session:
+        tuned, other = base(), base()
+        tuned.name, tuned.parent, other.name = "tickets.tuned", "minilm", "larger"
+        for one in (tuned, other):
+            add_base(session, one)
+        register_version(session, NewVersion("tickets", "minilm", "adapters/a", 8, ("a", "b")), by="ann", now=NOW)
+    for name, told in (
+        ("tickets.tuned", "was tuned for one version and is not trained on; train on base 'minilm'"),
+        ("larger", "model 'tickets' stands on base 'minilm'; train on that, or under another model name"),
+    ):
+        with pytest.raises(Refused, match=told), queue.write() as session:
+            enqueue_run(session, NewRun("tickets", name, "a test", "lora", {}), by="ann", now=NOW)
 
 
 def test_of_two_who_ask_at_the_same_moment_one_is_told_of_the_other(queue):
