@@ -3,8 +3,10 @@
 What leaves this module is safetensors in PEFT's format, and a tuned backbone in that of transformers.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import set_seed
 
-from engine.adapter import WEIGHTS_FILE, read_labels
+from engine.adapter import CONFIG_FILE, WEIGHTS_FILE, read_labels
 from engine.base import TOKENIZER_FILE, BaseSpec
 from retrain.backbone import PooledClassifier, encoder_layers, load_backbone, load_classifier
 from retrain.dataset import Row
@@ -155,11 +157,11 @@ def _train_lora(job: _Job, folder: TrainedFolder, on_step: OnStep) -> Trained:
         model = get_peft_model(classifier, _peft_config(job.plan))
         model.peft_config["default"].base_model_name_or_path = job.spec.source  # peft puts the folder there
         if origin == "production" and job.start is not None:
-            _continue_adapter(model, job.start, job.labels)
+            _continue_adapter(model, job.start, job.plan, job.labels)
         return model
 
     layers = len(encoder_layers(make("pretrained").get_base_model().backbone))
-    can_continue = job.start is not None and _continue_adapter(make("pretrained"), job.start, job.labels)
+    can_continue = job.start is not None and _continue_adapter(make("pretrained"), job.start, job.plan, job.labels)
     model, fitted, origin = _fit_from_the_better(job, make, layers, on_step, can_continue=can_continue)
     model.save_pretrained(folder.begin(), safe_serialization=True)
     return folder.finish(job.spec, job.labels, _figures(model, fitted, origin))
@@ -285,29 +287,43 @@ def _config_of_head(plan: TrainingPlan, spec: BaseSpec) -> LoraConfig:
     return config
 
 
-def _continue_adapter(model: Any, start: Start, labels: Sequence[str]) -> bool:
-    """Copy matrices and head of `start`, if all its matrices have the plan's shapes; whether they had."""
-    saved = load_file(start.adapter / WEIGHTS_FILE)
-    lora = {name: p for name, p in model.named_parameters() if "lora_" in name}
-    matching = {name: saved.get(name.replace(".default.", ".")) for name in lora}
-    if any(value is None or value.shape != lora[name].shape for name, value in matching.items()):
+def _continue_adapter(model: Any, start: Start, plan: TrainingPlan, labels: Sequence[str]) -> bool:
+    """Copy matrices and head of `start`, if they would mean the same here: whether they do.
+
+    They do where the same layers have them, of the same rank, and what they add is scaled alike.
+    """
+    config = json.loads((start.adapter / CONFIG_FILE).read_text())
+    theirs = _scale(config["lora_alpha"], config["r"], rslora=config.get("use_rslora", False))
+    if theirs != _scale(plan.alpha, plan.rank, rslora=plan.rslora) or config.get("alpha_pattern"):
+        return False
+    saved = {name: value for name, value in load_file(start.adapter / WEIGHTS_FILE).items() if "lora_" in name}
+    own = {name.replace(".default.", "."): p for name, p in model.named_parameters() if "lora_" in name}
+    if {name: value.shape for name, value in saved.items()} != {name: p.shape for name, p in own.items()}:
         return False
     with torch.no_grad():
-        for name, value in matching.items():
-            lora[name].copy_(value)
+        for name, value in saved.items():
+            own[name].copy_(value)
     _continue_head(model.get_base_model().classifier.modules_to_save["default"], start, labels)
     return True
 
 
+def _scale(alpha: float, rank: int, *, rslora: bool) -> float:
+    return float(alpha / (sqrt(rank) if rslora else rank))
+
+
 def _continue_head(head: nn.Linear, start: Start, labels: Sequence[str]) -> None:
-    """Copy the rows of the labels that `start` knows."""
-    saved = load_file(start.adapter / WEIGHTS_FILE)
+    """Copy the rows of the labels that `start` knows. An imported head may be called `score`, and have no bias."""
+    saved = {
+        name.rpartition(".")[2]: value
+        for name, value in load_file(start.adapter / WEIGHTS_FILE).items()
+        if "lora_" not in name
+    }
     known = read_labels(start.adapter).labels
     with torch.no_grad():
         for row, label in enumerate(labels):
             if label in known:
-                head.weight[row] = saved["base_model.model.classifier.weight"][known.index(label)]
-                head.bias[row] = saved["base_model.model.classifier.bias"][known.index(label)]
+                head.weight[row] = saved["weight"][known.index(label)]
+                head.bias[row] = saved["bias"][known.index(label)] if "bias" in saved else 0.0
 
 
 def _figures(model: nn.Module, fitted: Fitted, origin: Origin) -> Figures:

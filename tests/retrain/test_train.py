@@ -255,9 +255,10 @@ def test_rows_that_are_not_in_memory_together_make_the_same_steps_of_the_same_lo
     assert_allclose(losses[0], losses[1], rtol=0.1)
 
 
-def test_another_rank_cannot_go_on_from_production(train: Train) -> None:
+@pytest.mark.parametrize("other", [{"rank": 4}, {"alpha": 32}, {"rslora": True}, {"targets": ["query"]}])
+def test_what_would_mean_something_else_here_cannot_go_on_from_production(other: dict[str, Any], train: Train) -> None:
     first, _ = train("lora", work="first", epochs=1)
-    second, _ = train("lora", work="second", epochs=1, rank=4, start=Start(first.adapter))
+    second, _ = train("lora", work="second", epochs=1, start=Start(first.adapter), **other)
     assert second.figures.started_from == "pretrained"
 
 
