@@ -17,10 +17,10 @@ from typing import Any
 from retrain.audit import Audit, BaseView, audit_rows
 from retrain.dataset import Row, group_key
 from retrain.near_duplicates import find_near_duplicates
-from retrain.split import SHARES, split_rows
+from retrain.split import SHARES, SPLITS, split_rows
 from store.artifacts import ArtifactStore
 from store.database import Database
-from store.errors import ArtifactCorrupt
+from store.errors import ArtifactCorrupt, BadInput
 from store.feedback import LabelledRow
 from store.records import Snapshot
 from store.snapshots import add_snapshot, get_snapshot
@@ -29,6 +29,8 @@ ROWS_FILE = "rows.jsonl"
 SUMMARY_FILE = "snapshot.json"
 ARTIFACT_KIND = "snapshots"
 _LATER_FIELDS = ("entity", "at")
+_ENOUGH_ROWS = 8
+"""New rows of a class that reach every split, whatever rounding has left over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def build_snapshot(
 
     A verdict on a prediction that the parent holds already replaces its label, if it is newer; the row stays in its
     split. A verdict without a label or text is left out and counted. look: shows the rows to a base, for an audit that
-    sees label errors too. allowed_labels, own_split: see `audit_rows`. Raises BadInput when the audit finds an error.
+    sees label errors too. allowed_labels, own_split: see `audit_rows`. Raises BadInput when the audit finds an error
+    or a split would have no rows.
     """
     newest: dict[str, LabelledRow] = {}
     for verdict in sorted(new_labelled, key=lambda verdict: verdict.feedback_seq):
@@ -106,6 +109,7 @@ def build_snapshot(
     )
     audit.require_usable()
     placed = split_rows(with_text, seed=seed, shares=shares, near=near)
+    _require_splits(placed, with_text, own_split=own_split)
     left_out["no_text"] += len(merged) - len(with_text)
     left_out["flagged_text_measures"] += len(with_text) - len(placed)
     told = {reason: count for reason, count in sorted(left_out.items()) if count}
@@ -177,6 +181,26 @@ def load_snapshot(database: Database, artifacts: ArtifactStore, snapshot_id: str
     with database.read() as session:
         artifact = get_snapshot(session, snapshot_id).artifact
     return read_snapshot(artifacts.fetch(artifact))
+
+
+def _require_splits(placed: Sequence[Row], asked: Sequence[Row], *, own_split: bool) -> None:
+    """Without a split no version comes of it: train teaches, validation chooses what is kept, test measures it.
+
+    asked: the rows before they were placed. Raises BadInput with what to do, by what kept rows out of the split.
+    """
+    missing = [split for split in SPLITS if not any(row.split == split for row in placed)]
+    if not missing:
+        return
+    free = [row for row in asked if row.split is None]
+    together = {"time": {row.at for row in free} - {None}, "group": {row.entity for row in free} - {None}}
+    told = [f"rows of one {kind} stay together, and these have {len(each)}" for kind, each in together.items() if each]
+    if own_split:
+        todo = f"add rows of {' and '.join(missing)} to your split column, or leave cells of it empty: we place those"
+    elif told:
+        todo = f"{', '.join(told)}: bring rows of more, or leave that column out"
+    else:
+        todo = f"add rows whose texts are not nearly the same: {_ENOUGH_ROWS} more of one class are enough"
+    raise BadInput(f"these {len(asked)} rows leave none for {' and '.join(missing)}; {todo}")
 
 
 def _corrected(row: Row, verdict: LabelledRow | None) -> Row:

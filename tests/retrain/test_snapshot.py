@@ -42,6 +42,10 @@ def seed_rows(count=60):
     return [Row(f"question {n} about {label}", label) for n in range(count) for label in ("billing", "login")]
 
 
+def day(number):
+    return f"2026-01-{number:02}T00:00:00.000000+00:00"
+
+
 def verdict(seq, text="a new question", label="login", *, prediction_id=None, inclusion=None):
     return LabelledRow(
         feedback_seq=seq,
@@ -204,11 +208,12 @@ def test_snapshots_from_before_entities_and_times_keep_their_id():
 
 
 def test_entity_and_time_are_part_of_a_row_and_come_back(tmp_path):
-    at = "2026-01-02T00:00:00.000000+00:00"
-    content = build_snapshot([Row(f"t {n}", "ab"[n % 2], entity=f"e{n % 9}", at=at) for n in range(60)], [], seed=0)
+    days = [day(n) for n in range(1, 10)]
+    rows = [Row(f"t {n}", "ab"[n % 2], entity=f"e{n % 9}", at=days[n % 9]) for n in range(60)]
+    content = build_snapshot(rows, [], seed=0)
     write_snapshot(content, tmp_path)
     assert read_snapshot(tmp_path) == list(content.rows)
-    assert {row.at for row in content.rows} == {at}
+    assert {row.at for row in content.rows} == set(days)
     assert digest_rows(content.rows) != digest_rows([replace(row, entity=None) for row in content.rows])
 
 
@@ -217,6 +222,33 @@ def test_a_file_with_a_class_of_one_row_is_refused_and_feedback_with_one_is_not(
         build_snapshot([*seed_rows(), Row("one only", "fax")], [], seed=0)
     first = build_snapshot(seed_rows(), [], seed=0)
     assert "fax" in build_snapshot(first.rows, [verdict(1, "one only", "fax")], seed=0).labels
+
+
+@pytest.mark.parametrize(
+    ("change", "own_split", "told"),
+    [
+        (lambda n: {"split": ("train", "validation")[n % 2]}, True, "none for test; add rows of test to your split"),
+        (lambda n: {"split": ("train", "test")[n % 2]}, True, "none for validation; .* leave cells of it empty"),
+        (lambda n: {"split": ("validation", "test")[n % 2]}, True, "none for train;"),
+        (lambda n: {"split": "train"}, False, "none for validation and test; add rows .*: 8 more of one class"),
+        (lambda n: {"at": day(1 + n // 60)}, False, "none for test; rows of one time .* these have 2: bring"),
+        (lambda n: {"entity": "ab"[n // 60]}, False, "none for validation and test; rows of one group .* 2: bring"),
+    ],
+)
+def test_rows_that_leave_a_split_empty_are_refused_with_what_to_do(change, own_split, told):
+    rows = [replace(row, **change(n)) for n, row in enumerate(seed_rows())]
+    with pytest.raises(BadInput, match=f"these 120 rows leave {told}"):
+        build_snapshot(rows, [], seed=0, own_split=own_split)
+
+
+def test_a_few_rows_that_leave_a_split_empty_are_refused_and_eight_more_of_a_class_are_enough():
+    few = [Row("where is my parcel", "shipping"), Row("it never came", "shipping")]
+    few += [Row("money back", "refund"), Row("you owe me", "refund")]
+    with pytest.raises(BadInput, match="these 4 rows leave none for validation and test; add rows whose texts"):
+        build_snapshot(few, [], seed=0)
+    words = ("door", "window", "roof", "wall", "floor", "stairs", "garden", "fence")
+    more = [Row(f"the {word} is broken", "damage") for word in words]
+    assert {row.split for row in build_snapshot([*few, *more], [], seed=0).rows} == {"train", "validation", "test"}
 
 
 def test_what_a_base_makes_of_the_rows_is_asked_for_with_the_rows_that_are_audited():
