@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from retrain.audit import Audit, BaseView, audit_rows
+from retrain.audit import Audit, BaseView, audit_rows, untaught_classes
 from retrain.dataset import Row, group_key
 from retrain.near_duplicates import find_near_duplicates
 from retrain.split import SHARES, SPLITS, split_rows
@@ -38,7 +38,7 @@ class SnapshotContent:
     rows: tuple[Row, ...]
     """Each with its split, in canonical order."""
     audit: Audit
-    """Of the rows before those that could not be used were left out."""
+    """Of the rows before those that could not be used were left out, and of what the split made of their classes."""
     left_out: Mapping[str, int]
     """Rows that did not go in, by reason: no_text, no_label, flagged_text_measures."""
 
@@ -110,6 +110,8 @@ def build_snapshot(
     audit.require_usable()
     placed = split_rows(with_text, seed=seed, shares=shares, near=near)
     _require_splits(placed, with_text, own_split=own_split)
+    whole = {n: row for n, row in enumerate(merged, start=1) if row.group}
+    audit = audit.with_findings(untaught_classes(whole, placed))
     left_out["no_text"] += len(merged) - len(with_text)
     left_out["flagged_text_measures"] += len(with_text) - len(placed)
     told = {reason: count for reason, count in sorted(left_out.items()) if count}

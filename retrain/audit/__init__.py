@@ -3,5 +3,15 @@
 from retrain.audit.audit import audit_rows
 from retrain.audit.base_view import BaseView, look_with, view_rows
 from retrain.audit.finding import SHOWN_ROWS, Audit, Finding
+from retrain.audit.leakage import untaught_classes
 
-__all__ = ["SHOWN_ROWS", "Audit", "BaseView", "Finding", "audit_rows", "look_with", "view_rows"]
+__all__ = [
+    "SHOWN_ROWS",
+    "Audit",
+    "BaseView",
+    "Finding",
+    "audit_rows",
+    "look_with",
+    "untaught_classes",
+    "view_rows",
+]

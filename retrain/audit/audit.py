@@ -16,7 +16,7 @@ from retrain.audit.classes import (
     unknown_labels,
 )
 from retrain.audit.copies import copies, near_copies, torn_copies
-from retrain.audit.finding import Audit, Finding, Suspect
+from retrain.audit.finding import Audit, Finding, Suspect, by_severity
 from retrain.audit.label_errors import label_errors, rank_suspects
 from retrain.audit.languages import mixed_languages
 from retrain.audit.leakage import groups_and_labels, leaks
@@ -84,11 +84,10 @@ def audit_rows(
         progress("looking for outliers", 0.9)
         findings += outliers(whole, view)
     progress("audited", 1.0)
-    rank = {"error": 0, "warning": 1, "info": 2}
     return Audit(
         rows=len(rows),
         labels=labels,
-        findings=tuple(sorted(findings, key=lambda finding: rank[finding.severity])),
+        findings=by_severity(findings),
         skipped=() if view is not None else (_NEEDS_A_BASE,),
         suspects=tuple(suspects),
     )

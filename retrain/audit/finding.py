@@ -4,7 +4,7 @@ Errors stop a run, warnings are told, infos describe.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from store.errors import BadInput
@@ -12,6 +12,7 @@ from store.errors import BadInput
 Severity = Literal["error", "warning", "info"]
 
 SHOWN_ROWS = 20
+_RANK: Mapping[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 _SHOWN_NAMES = 10
 
 
@@ -58,6 +59,12 @@ class Audit:
     def usable(self) -> bool:
         return not self.errors
 
+    def with_findings(self, further: Iterable[Finding]) -> "Audit":
+        """With more findings, those of a kind that it has already left out."""
+        kinds = {finding.kind for finding in self.findings}
+        new = [finding for finding in further if finding.kind not in kinds]
+        return replace(self, findings=by_severity([*self.findings, *new]))
+
     def require_usable(self) -> None:
         """Raises BadInput that tells every error and where it is."""
         if self.errors:
@@ -85,6 +92,10 @@ class Audit:
 def make_finding(kind: str, severity: Severity, message: str, numbers: Sequence[int]) -> Finding:
     """numbers: of all rows that it speaks of, the most telling first."""
     return Finding(kind, severity, message, tuple(numbers[:SHOWN_ROWS]), len(numbers))
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: _RANK[finding.severity]))
 
 
 def rows_told(count: int) -> str:

@@ -23,10 +23,22 @@ def leaks(whole: Mapping[int, Row], units: Mapping[str, str], *, own_split: bool
     severity: Severity = "error" if own_split else "warning"
     yield from _groups_torn(whole, severity)
     yield from _train_is_younger(whole, units, severity)
-    placed = {split: {row.label for row in whole.values() if row.split == split} for split in ("train", *_MEASURE)}
-    untaught = sorted((placed["validation"] | placed["test"]) - placed["train"])
-    if placed["train"] and untaught and all(row.split for row in whole.values()):
-        message = f"{len(untaught)} classes are measured and never taught: {names_told(map(repr, untaught))}"
+    if all(row.split for row in whole.values()):
+        yield from untaught_classes(whole, whole.values())
+
+
+def untaught_classes(whole: Mapping[int, Row], placed: Iterable[Row]) -> Iterable[Finding]:
+    """Classes that would be measured without having been taught. placed: rows of `whole` with their splits."""
+    labels: dict[str | None, set[str]] = {}
+    for row in placed:
+        labels.setdefault(row.split, set()).add(row.label)
+    taught = labels.get("train", set())
+    untaught = sorted(set().union(*(labels.get(split, set()) for split in _MEASURE)) - taught)
+    if taught and untaught:
+        message = (
+            f"{len(untaught)} classes are measured and never taught: {names_told(map(repr, untaught))}; "
+            "every such row is answered wrongly: let rows of these classes teach, or leave the classes out"
+        )
         numbers = [n for n, row in whole.items() if row.label in set(untaught)]
         yield make_finding("untaught_classes", "warning", message, numbers)
 

@@ -224,6 +224,25 @@ def test_a_file_with_a_class_of_one_row_is_refused_and_feedback_with_one_is_not(
     assert "fax" in build_snapshot(first.rows, [verdict(1, "one only", "fax")], seed=0).labels
 
 
+def test_classes_that_our_own_split_by_time_never_teaches_are_told():
+    old = [replace(row, at=day(1 + n // 5)) for n, row in enumerate(seed_rows())]
+    new = [Row(f"the {thing} is gone", "lost", at=day(28)) for thing in ("key", "ring", "card", "dog")]
+    content = build_snapshot([*old, *new], [], seed=0)
+    assert {row.split for row in content.rows if row.label == "lost"} == {"test"}
+    (found,) = [finding for finding in content.audit.findings if finding.kind == "untaught_classes"]
+    assert "1 classes are measured and never taught: 'lost'" in found.message
+    assert (found.severity, found.rows, found.count) == ("warning", (121, 122, 123, 124), 4)
+    ranks = [("error", "warning", "info").index(finding.severity) for finding in content.audit.findings]
+    assert ranks == sorted(ranks)
+
+
+def test_an_untaught_class_of_a_persons_own_split_is_told_once():
+    rows = [replace(row, split=("train", "validation", "test")[n // 2 % 3]) for n, row in enumerate(seed_rows())]
+    lost = [Row(f"the {thing} is gone", "lost", split="test") for thing in ("key", "ring")]
+    found = build_snapshot([*rows, *lost], [], seed=0, own_split=True).audit.findings
+    assert [finding.kind for finding in found].count("untaught_classes") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "own_split", "told"),
     [
