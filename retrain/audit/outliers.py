@@ -1,9 +1,10 @@
 """Rows far from everything: rows of another kind, damaged texts, or a world that the base does not know.
 
-Distance is one minus the cosine of the features, to the nearest neighbours.
+Distance is one minus the cosine of the features, to the nearest neighbours among the other texts. Each text counts
+once: where most rows repeat one, all distances but a few would be 0, and whatever is said once would lie far out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +17,28 @@ NEIGHBOURS = 5
 _FAR_SPREADS = 3.0
 """Beyond the upper quartile, in spreads between the quartiles: Tukey's outer fence (1977)."""
 _SAMPLE = 4_096
-"""Neighbours are looked for among so many rows, spread evenly: all pairs of 20,000 would take half a minute."""
-_CHUNK = 2_048
-_MIN_ROWS = 30
+"""Neighbours are first looked for among so many texts, spread evenly: all pairs of 20,000 would take half a minute."""
+_PAIRS = 2_048 * _SAMPLE
+"""Compared at once: 32 MiB."""
+_MIN_TEXTS = 30
 _UNLIKE_SHARE = 0.25
 
 
 def outliers(whole: Mapping[int, Row], view: BaseView) -> Iterable[Finding]:
-    if len(whole) < _MIN_ROWS:
+    numbers_of: dict[str, list[int]] = {}
+    for number, row in whole.items():
+        numbers_of.setdefault(row.group, []).append(number)
+    if len(numbers_of) < _MIN_TEXTS:
         return
-    numbers = np.array(list(whole), np.int64)
-    own = view.features[numbers - 1]
-    distance = _among_themselves(own)
-    far = _beyond_fence(distance, distance)
-    if far.any():
-        order = np.flatnonzero(far)[np.argsort(-distance[far], kind="stable")]
-        message = f"{rows_told(len(order))} unlike any other, the farthest first; look whether they belong here"
-        yield make_finding("outliers", "warning", message, numbers[order].tolist())
-    if view.known is not None and len(view.known) >= _MIN_ROWS:
-        yield from _far_from_known(numbers, own, view.known)
+    texts = list(numbers_of.values())
+    own = view.features[np.array([numbers[0] for numbers in texts]) - 1]
+    far = _far_from_others(own)
+    if far:
+        numbers = [number for text in far for number in texts[text]]
+        message = f"{rows_told(len(numbers))} unlike any other, the farthest first; look whether they belong here"
+        yield make_finding("outliers", "warning", message, numbers)
+    if view.known is not None and len(view.known) >= _MIN_TEXTS:
+        yield from _far_from_known(texts, own, view.known)
 
 
 def neighbour_distances(
@@ -47,39 +51,67 @@ def neighbour_distances(
     others = _unit_length(among)
     wanted = min(NEIGHBOURS, max(1, len(among) - (skip_same is not None)))
     found = np.empty(len(asked))
-    for first in range(0, len(asked), _CHUNK):
-        cosine = _unit_length(asked[first : first + _CHUNK]) @ others.T
+    at_once = max(1, _PAIRS // max(1, len(others)))
+    for first in range(0, len(asked), at_once):
+        cosine = _unit_length(asked[first : first + at_once]) @ others.T
         if skip_same is not None:
-            same = skip_same[first : first + _CHUNK]
+            same = skip_same[first : first + at_once]
             rows = np.flatnonzero(same >= 0)
             cosine[rows, same[rows]] = -1.0
         nearest = np.partition(cosine, -wanted, axis=1)[:, -wanted:]
-        found[first : first + _CHUNK] = 1 - nearest.mean(axis=1)
+        found[first : first + at_once] = 1 - nearest.mean(axis=1)
     return found
 
 
+def _far_from_others(features: NDArray[np.float32]) -> list[int]:
+    """Places of the texts beyond the fence, the farthest first.
+
+    A sample holds too few texts of a rare kind to be their neighbours, so what is far from it is looked at again among
+    all texts. At most a quarter lies beyond an upper quartile.
+    """
+    distance = _among_themselves(features)
+    suspected = np.flatnonzero(_beyond_fence(distance, distance))
+    if not len(suspected):
+        return []
+    if len(features) > _SAMPLE:
+        again = neighbour_distances(features[suspected], features, skip_same=suspected)
+        kept = _beyond_fence(again, distance)
+        suspected, again = suspected[kept], again[kept]
+    else:
+        again = distance[suspected]
+    return [int(place) for place in suspected[np.argsort(-again, kind="stable")]]
+
+
 def _among_themselves(features: NDArray[np.float32]) -> NDArray[np.float64]:
-    sample = np.unique(np.linspace(0, len(features) - 1, min(len(features), _SAMPLE)).astype(np.int64))
+    sample = _spread(len(features))
     itself = np.full(len(features), -1, np.int64)
     itself[sample] = np.arange(len(sample))
     return neighbour_distances(features, features[sample], skip_same=itself)
 
 
+def _spread(count: int) -> NDArray[np.int64]:
+    """At most _SAMPLE places among `count`, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+
+
 def _far_from_known(
-    numbers: NDArray[np.int64], own: NDArray[np.float32], known: NDArray[np.float32]
+    texts: Sequence[Sequence[int]], own: NDArray[np.float32], known: NDArray[np.float32]
 ) -> Iterable[Finding]:
-    distance = neighbour_distances(own, known)
-    usual = _among_themselves(known)
-    far = _beyond_fence(distance, usual)
-    if far.any():
-        share = far.mean()
-        order = np.flatnonzero(far)[np.argsort(-distance[far], kind="stable")]
+    """texts: row numbers of each. own: [texts, hidden]."""
+    usual_texts = known[_spread(len(known))]
+    distance = neighbour_distances(own, usual_texts)
+    usual = _among_themselves(usual_texts)
+    far = np.flatnonzero(_beyond_fence(distance, usual))
+    if len(far):
+        order = far[np.argsort(-distance[far], kind="stable")]
+        numbers = [number for text in order for number in texts[text]]
+        share = len(numbers) / sum(map(len, texts))
         message = (
-            f"{rows_told(len(order))} ({share:.0%}) far from the base's validation data: median distance "
+            f"{rows_told(len(numbers))} ({share:.0%}) far from the base's validation data: median distance "
             f"{np.median(distance):.2f}, there {np.median(usual):.2f}; the farther, the more rows a good model needs"
         )
         severity: Severity = "warning" if share >= _UNLIKE_SHARE else "info"
-        yield make_finding("far_from_base", severity, message, numbers[order].tolist())
+        yield make_finding("far_from_base", severity, message, numbers)
 
 
 def _beyond_fence(distance: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from engine.engine import Engine
 from retrain.audit import BaseView, audit_rows, view_rows
 from retrain.audit.label_errors import discriminant_scores
-from retrain.audit.outliers import NEIGHBOURS, neighbour_distances
+from retrain.audit.outliers import NEIGHBOURS, neighbour_distances, outliers
 from retrain.dataset import Row
 from retrain.features import FeatureCache
 
@@ -86,6 +86,30 @@ def test_rows_far_from_everything_are_named_the_farthest_first():
     features[7] = -3 * features.mean(axis=0)
     features[100] = np.where(np.arange(HIDDEN) % 2, 9, -9)
     assert set(kinds(audit_rows(rows, view=view(features)))["outliers"].rows[:2]) == {8, 101}
+
+
+def test_a_rare_class_is_no_outlier_in_a_file_larger_than_the_sample():
+    rng = np.random.default_rng(4)
+    common, rare = rng.normal(size=(2, HIDDEN)) * 3
+    features = (common + rng.normal(size=(30_000, HIDDEN))).astype(np.float32)
+    rows = {n: Row(f"text {n}", "common") for n in range(1, len(features) + 1)}
+    for place in range(500, 30_000, 1_000):
+        features[place] = rare + rng.normal(size=HIDDEN)
+        rows[place + 1] = Row(f"text {place}", "rare")
+    features[[7, 20_000]] = -3 * common, np.where(np.arange(HIDDEN) % 2, 9, -9)
+    (found,) = outliers(rows, view(features))
+    assert {8, 20_001} <= set(found.rows)
+    assert [n for n in found.rows if rows[n].label == "rare"] == []
+
+
+def test_a_text_that_is_said_once_is_no_outlier_where_most_are_repeated():
+    rows, features = world()
+    repeated = rows + rows[:40] * 30
+    again = np.concatenate((features, np.tile(features[:40], (30, 1))))
+    assert "outliers" not in kinds(audit_rows(repeated, view=view(again)))
+    odd = [*repeated, Row("zzz", "class 1"), Row(" ZZZ", "class 1")]
+    again = np.concatenate((again, np.tile(-3 * features.mean(axis=0), (2, 1))))
+    assert kinds(audit_rows(odd, view=view(again)))["outliers"].rows == (len(odd) - 1, len(odd))
 
 
 def test_distances_are_those_of_all_pairs():
