@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from sqlalchemy.orm import Session
 
 from cli.extras import require_extra
 from cli.group import command_group
@@ -15,10 +16,11 @@ from cli.output import AsJson, facts, say, show, table
 from cli.parts import Parts, open_parts
 from cli.progress import progress_bar
 from store.bases import get_base
+from store.errors import Refused
 from store.events import history
 from store.records import Snapshot
 from store.snapshots import find_snapshot, list_snapshots
-from store.versions import get_deployment
+from store.versions import get_deployment, get_version
 
 if TYPE_CHECKING:  # what needs numpy is imported by the command that needs it
     from retrain.audit import Audit, BaseView
@@ -56,6 +58,10 @@ def audit(
     base: Annotated[
         str | None, typer.Option(help="Look with this base too: label errors, outliers, texts that are too long.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="With --base: which rows are far from those that its production version was validated on."),
+    ] = None,
     suspects: Annotated[
         Path | None, typer.Option(help="Write all rows there, the least trustworthy label first.", metavar="FILE")
     ] = None,
@@ -70,6 +76,8 @@ def audit(
 
     if suspects is not None and base is None:
         raise typer.BadParameter("needs --base: without one no label is judged", param_hint="--suspects")
+    if model is not None and base is None:
+        raise typer.BadParameter("needs --base: without one no distance is measured", param_hint="--model")
     if base is not None or file.suffix.lower() == ".parquet":
         require_extra("retrain")
     rows = read_rows(
@@ -84,7 +92,7 @@ def audit(
     with progress_bar() as progress:
         found = audit_rows(
             rows,
-            view=None if base is None else _view(ctx, base, rows, progress),
+            view=None if base is None else _view(ctx, base, rows, progress, model=model),
             allowed_labels=allowed,
             own_split=split_column is not None,
             progress=progress,
@@ -211,20 +219,38 @@ def diff(
     )
 
 
-def _view(ctx: typer.Context, base: str, rows: "Sequence[Row]", progress: Callable[[str, float], None]) -> "BaseView":
+def _view(
+    ctx: typer.Context,
+    base: str,
+    rows: "Sequence[Row]",
+    progress: Callable[[str, float], None],
+    *,
+    model: str | None,
+) -> "BaseView":
     """What the base makes of the rows; its features are kept for the training that may follow."""
     from retrain.audit import look_with
+    from retrain.snapshot import load_snapshot
 
     with open_parts(ctx) as parts:
         with parts.database.read() as session:
             artifact = get_base(session, base).artifact
+            snapshot = None if model is None else _production_snapshot(session, model)
+        before = [] if snapshot is None else load_snapshot(parts.database, parts.artifacts, snapshot)
         look = look_with(
             parts.artifacts.fetch(artifact),
             parts.settings.home / "cache" / "features",
             provider=parts.settings.provider,
             progress=lambda share: progress(f"reading the texts with {base!r}", share),
         )
-        return look(rows)
+        return look(rows, known=[row.text for row in before if row.split == "validation"])
+
+
+def _production_snapshot(session: Session, model: str) -> str:
+    production = get_deployment(session, model).production
+    snapshot = None if production is None else get_version(session, model, production).snapshot
+    if snapshot is None:
+        raise Refused(f"model {model!r} has no production version with a snapshot to compare with; leave --model out")
+    return snapshot
 
 
 def _write_suspects(path: Path, rows: "Sequence[Row]", found: "Audit") -> None:

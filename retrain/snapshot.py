@@ -7,14 +7,14 @@ test rows of all versions of a model stay comparable and never teach any of them
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from retrain.audit import Audit, BaseView, audit_rows, untaught_classes
+from retrain.audit import Audit, Look, audit_rows, untaught_classes
 from retrain.dataset import Row, group_key
 from retrain.near_duplicates import find_near_duplicates
 from retrain.split import SHARES, SPLITS, split_rows
@@ -73,7 +73,7 @@ def build_snapshot(
     *,
     seed: int,
     shares: tuple[float, float, float] = SHARES,
-    look: Callable[[Sequence[Row]], BaseView] | None = None,
+    look: Look | None = None,
     allowed_labels: Sequence[str] | None = None,
     own_split: bool = False,
 ) -> SnapshotContent:
@@ -98,11 +98,12 @@ def build_snapshot(
     merged += [_row_of(verdict) for prediction_id, verdict in newest.items() if prediction_id not in known]
 
     with_text = [row for row in merged if row.group]
+    validated = [row.text for row in parent_rows if row.split == "validation"] if newest else []
     near = find_near_duplicates(row.group for row in with_text)
     audit = audit_rows(
         merged,
         previous=parent_rows if newest else None,
-        view=None if look is None else look(merged),
+        view=None if look is None else look(merged, known=validated),
         near=near,
         allowed_labels=allowed_labels,
         own_split=own_split,

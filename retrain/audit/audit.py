@@ -82,7 +82,7 @@ def audit_rows(
         suspects, wrong = rank_suspects(whole, units, view.features)
         findings += [*label_errors(suspects, wrong), *too_long(whole, view)]
         progress("looking for outliers", 0.9)
-        findings += outliers(whole, view)
+        findings += outliers(whole, view, previous=previous or ())
     progress("audited", 1.0)
     return Audit(
         rows=len(rows),

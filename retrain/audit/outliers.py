@@ -24,7 +24,8 @@ _MIN_TEXTS = 30
 _UNLIKE_SHARE = 0.25
 
 
-def outliers(whole: Mapping[int, Row], view: BaseView) -> Iterable[Finding]:
+def outliers(whole: Mapping[int, Row], view: BaseView, *, previous: Iterable[Row] = ()) -> Iterable[Finding]:
+    """previous: the snapshot that the rows follow on; only what it did not have can be far from what is known."""
     numbers_of: dict[str, list[int]] = {}
     for number, row in whole.items():
         numbers_of.setdefault(row.group, []).append(number)
@@ -38,7 +39,9 @@ def outliers(whole: Mapping[int, Row], view: BaseView) -> Iterable[Finding]:
         message = f"{rows_told(len(numbers))} unlike any other, the farthest first; look whether they belong here"
         yield make_finding("outliers", "warning", message, numbers)
     if view.known is not None and len(view.known) >= _MIN_TEXTS:
-        yield from _far_from_known(texts, own, view.known)
+        had = {row.group for row in previous}
+        new = [place for place, text in enumerate(numbers_of) if text not in had]
+        yield from _far_from_known([texts[place] for place in new], own[new], view.known)
 
 
 def neighbour_distances(
@@ -98,6 +101,8 @@ def _far_from_known(
     texts: Sequence[Sequence[int]], own: NDArray[np.float32], known: NDArray[np.float32]
 ) -> Iterable[Finding]:
     """texts: row numbers of each. own: [texts, hidden]."""
+    if len(texts) < _MIN_TEXTS:
+        return
     usual_texts = known[_spread(len(known))]
     distance = neighbour_distances(own, usual_texts)
     usual = _among_themselves(usual_texts)
@@ -105,10 +110,12 @@ def _far_from_known(
     if len(far):
         order = far[np.argsort(-distance[far], kind="stable")]
         numbers = [number for text in order for number in texts[text]]
-        share = len(numbers) / sum(map(len, texts))
+        looked_at = sum(map(len, texts))
+        share = len(numbers) / looked_at
         message = (
-            f"{rows_told(len(numbers))} ({share:.0%}) far from the base's validation data: median distance "
-            f"{np.median(distance):.2f}, there {np.median(usual):.2f}; the farther, the more rows a good model needs"
+            f"{rows_told(len(numbers))} of {looked_at} ({share:.0%}) far from those that production was validated on: "
+            f"median distance {np.median(distance):.2f}, there {np.median(usual):.2f}; the farther, the more rows a "
+            "good model needs"
         )
         severity: Severity = "warning" if share >= _UNLIKE_SHARE else "info"
         yield make_finding("far_from_base", severity, message, numbers)

@@ -7,9 +7,11 @@ import pytest
 
 from retrain.dataset import Row, read_rows
 from retrain.snapshot import build_snapshot, store_snapshot
+from retrain.split import SPLITS
 from store.artifacts import open_artifacts
 from store.database import open_database
 from store.settings import load_settings
+from store.versions import NewVersion, promote, register_version
 
 ROWS = "text,label\n" + "".join(f"my parcel {i} is late,shipping\nmoney back for order {i},refund\n" for i in range(9))
 
@@ -97,6 +99,37 @@ def test_a_base_looks_for_label_errors_too_and_writes_the_suspects(ask, driftgat
     assert all(0 <= confidence <= 1 for confidence in confidences)
     assert ask("data", "audit", data)["skipped"] != []
     assert driftgate("data", "audit", data, "--suspects", suspects).exit_code == 2
+
+
+def test_a_base_tells_what_is_far_from_the_rows_that_production_was_validated_on(
+    ask, driftgate, refusal, data, opened, with_base, home
+):
+    compared = ("data", "audit", data, "--base", "tiny", "--model", "tickets")
+    assert "no model 'tickets'" in refusal(*compared)
+    rows = [Row(f"where is parcel {n} of mine", "ab"[n % 2], split=SPLITS[n // 2 % 3]) for n in range(120)]
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    artifacts = open_artifacts(load_settings(home=home))
+    content = build_snapshot(rows, [], seed=0)
+    put = {"model": "tickets", "parent": None, "feedback_until": 0, "now": now}
+    snapshot = store_snapshot(opened, artifacts, content, **put)
+    with opened.write() as session:
+        for taken in (None, snapshot):
+            new = NewVersion("tickets", "tiny", f"adapters/{taken}", 8, ("a", "b"), snapshot=taken)
+            register_version(session, new, by="test", now=now)
+        promote(session, "tickets", 1, by="test", reason="a test", now=now)
+    assert "no production version with a snapshot" in refusal(*compared)
+    with opened.write() as session:
+        promote(session, "tickets", 2, by="test", reason="a test", now=now)
+
+    far = "".join(
+        f'"{word} ! ? # {word} %",{label}\n' for label in "ab" for word in (label + "zq" * n for n in range(1, 20))
+    )
+    data.write_text("text,label\n" + far)
+    assert "far_from_base" in {finding["kind"] for finding in ask(*compared)["findings"]}
+    assert "far_from_base" not in {finding["kind"] for finding in ask(*compared[:-2])["findings"]}
+    data.write_text("text,label\n" + "".join(f"{row.text},{row.label}\n" for row in rows))
+    assert "far_from_base" not in {finding["kind"] for finding in ask(*compared)["findings"]}
+    assert driftgate("data", "audit", data, "--model", "tickets").exit_code == 2
 
 
 @pytest.fixture

@@ -273,8 +273,9 @@ def test_a_few_rows_that_leave_a_split_empty_are_refused_and_eight_more_of_a_cla
 def test_what_a_base_makes_of_the_rows_is_asked_for_with_the_rows_that_are_audited():
     asked = []
 
-    def look(rows):
+    def look(rows, *, known=()):
         asked.append(rows)
+        assert not known, "nothing is known of a person's file"
         features = np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32)
         return BaseView(features, np.full(len(rows), 9), max_tokens=8)
 
@@ -282,3 +283,31 @@ def test_what_a_base_makes_of_the_rows_is_asked_for_with_the_rows_that_are_audit
     assert len(asked[0]) == 121
     assert "cut_texts" in {finding.kind for finding in content.audit.findings}
     assert content.audit.skipped == ()
+
+
+def test_a_retraining_tells_new_rows_that_are_far_from_what_production_was_validated_on():
+    def features(row):
+        """Texts of the file on one side of the space, those that came later on the other."""
+        rng = np.random.default_rng(len(row.text))
+        return (3 if row.text.startswith("question") else -3) * np.ones(8) + rng.normal(size=8)
+
+    def look(rows, *, known=()):
+        texts = {row.text: features(row) for row in rows}
+        return BaseView(
+            np.array([texts[row.text] for row in rows], np.float32),
+            np.full(len(rows), 9),
+            max_tokens=99,
+            known=np.array([texts[text] for text in known], np.float32) if known else None,
+        )
+
+    first = build_snapshot(seed_rows(150), [], seed=0, look=look)
+    assert len(first.rows_of("validation")) >= 30
+    later = [verdict(n, f"{'x' * n} parcel {n}", inclusion=0.1) for n in range(1, 41)]
+    second = build_snapshot(first.rows, later, seed=0, look=look)
+    kinds = [{finding.kind: finding for finding in content.audit.findings} for content in (first, second)]
+    assert "far_from_base" not in kinds[0]
+    found = kinds[1]["far_from_base"]
+    assert (found.severity, found.count) == ("warning", 40)
+    assert found.message.startswith("40 rows of 40 (100%) far from those that production was validated on")
+    few = build_snapshot(first.rows, later[:20], seed=0, look=look)
+    assert "far_from_base" not in {finding.kind for finding in few.audit.findings}

@@ -147,8 +147,11 @@ def engine(tiny):
 
 def test_a_base_looks_at_rows_with_the_engine_that_serves(engine, tmp_path):
     rows = [Row("where is my parcel", "a"), Row("order " * 100, "b")]
-    seen = view_rows(rows, engine, FeatureCache(tmp_path, engine), known=["hello"])
+    seen = view_rows(rows, engine, FeatureCache(tmp_path, engine), known=["hello", "Hello "])
     assert_allclose(seen.features, engine.embed([row.text for row in rows]), atol=1e-5)
     assert seen.length_tokens.tolist() == [6, 102]
     assert seen.max_tokens == engine.spec.max_tokens
     assert seen.known.shape == (1, engine.spec.hidden)
+    again = view_rows(rows, engine, FeatureCache(tmp_path, engine), known=[rows[0].text])
+    assert_allclose(again.known, seen.features[:1])
+    assert len(list(tmp_path.iterdir())) == 2, "what lies among the rows is not computed twice"
