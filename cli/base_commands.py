@@ -94,8 +94,9 @@ def import_(
             with open_source(source, trust_code=trust_code) as found:
                 card = read_base_card(found.folder, licence=license_name)
                 stated = card.get("licence", {})
-                require_licence(stated.get("name"), parts.settings.denied_licences, what=f"base {name!r}")
-                licence = judge_licence(stated.get("name"), parts.settings.denied_licences)
+                said, card_says, denied = stated.get("name"), stated.get("card_says"), parts.settings.denied_licences
+                require_licence(said, denied, what=f"base {name!r}", card_says=card_says)
+                licence = judge_licence(said, denied, card_says=card_says)
                 spec, artifact = import_base(
                     found,
                     parts.artifacts,
@@ -172,7 +173,8 @@ def approve(ctx: typer.Context, name: BaseName, why: Why, as_json: AsJson = Fals
     with open_parts(ctx) as parts:
         with parts.database.write() as session:
             base = get_base(session, name)
-            require_licence(base.license, parts.settings.denied_licences, what=f"base {name!r}")
+            denied, card_says = parts.settings.denied_licences, _card_says(base)
+            require_licence(base.license, denied, what=f"base {name!r}", card_says=card_says)
             approve_base(session, name, why=why, by=person(), now=parts.clock())
         view, _ = _shown(parts, name)
         show(view, f"base {name!r} is approved: versions on it may be promoted", as_json=as_json)
@@ -217,8 +219,14 @@ def _shown(parts: Parts, name: str) -> tuple[dict[str, Any], list[RenderableType
     """One base for programs, and for people."""
     with parts.database.read() as session:
         base, story = get_base(session, name), base_story(session, name)
-    licence = judge_licence(base.license, parts.settings.denied_licences)
+    licence = judge_licence(base.license, parts.settings.denied_licences, card_says=_card_says(base))
     return base_view(base, story), [_drawn(base, licence), *drawn_profile(base.profile), _story(story)]
+
+
+def _card_says(base: Base) -> str | None:
+    """The licence on its model card, where a person stated another."""
+    said: str | None = base.card.get("licence", {}).get("card_says")
+    return said
 
 
 def _row(base: Base, spec: BaseSpec) -> tuple[object, ...]:

@@ -164,6 +164,21 @@ def test_a_person_approves_and_retires_with_a_reason(driftgate, ask, refusal, op
     assert "retired" in driftgate("base", "list").stdout
 
 
+def test_a_licence_that_a_person_states_is_held_against_that_of_the_card(driftgate, ask, licensed, monkeypatch):
+    source = licensed("cc-by-nc-4.0")
+    stated = ("base", "import", source, "--name", "tiny", "--no-profile", "--license", "mit", "--approve")
+    result = driftgate(*stated)
+    assert result.exit_code == 1
+    told = "its model card says 'cc-by-nc-4.0', which is stricter than 'mit'"
+    assert f"error: base 'tiny' was imported but not approved: {told}" in result.stderr.splitlines()[-1]
+    assert ask("base", "show", "tiny")["state"] == "candidate"
+    assert told in " ".join(driftgate("base", "show", "tiny").stdout.split())
+    monkeypatch.setenv("DRIFTGATE_LICENSES_DENIED", "cc-by-nc*")
+    told = "error: base 'tiny' cannot be used here: its model card says 'cc-by-nc-4.0', which DRIFTGATE_LICENSES_DENIED"
+    assert told in driftgate(*stated).stderr
+    assert told in driftgate("base", "approve", "tiny", "--why", "I want it").stderr
+
+
 def test_a_denied_licence_is_not_approved_either(refusal, opened, home, tiny, monkeypatch):
     add_imported_base(opened, home, tiny, state="candidate")
     monkeypatch.setenv("DRIFTGATE_LICENSES_DENIED", "none stated")

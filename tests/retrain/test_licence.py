@@ -38,6 +38,18 @@ STRICTNESS = ["permissive", "copyleft", "other", "non_commercial", "none_stated"
         ("fair-noncommercial-research-license", "non_commercial"),
         ("apple-amlr", "non_commercial"),
         ("Apache-2.0 AND (CC-BY-NC-4.0)", "non_commercial"),
+        ("MIT/Apache-2.0", "permissive"),
+        ("BSD-3-Clause-Clear", "permissive"),
+        ("GPL-2.0+", "copyleft"),
+        ("MIT, CC-BY-NC-4.0", "non_commercial"),
+        ("mit/gpl-2.0+", "copyleft"),
+        ("apache-2.0+cc-by-nc-4.0", "non_commercial"),
+        ("mit; n/a", "none_stated"),
+        ("CC-BY-3.0-IGO", "permissive"),
+        ("cc-by-4.0-except-for-us", "other"),
+        ("BSD-3-Clause-No-Military-License", "other"),
+        ("BSD-3-Clause-No-Nuclear-License", "other"),
+        ("BSD-Protection", "other"),
         ("cc-by-nd-4.0", "other"),
         ("bigscience-openrail-m", "other"),
         ("openrail", "other"),
@@ -77,6 +89,39 @@ def test_the_list_is_a_setting_in_which_case_does_not_matter():
     assert load_settings(licenses_denied="").denied_licences == ()
 
 
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "MIT/CC-BY-NC-4.0", "mit, cc-by-nc-4.0", "mit;cc-by-nc-4.0", "mit|cc-by-nc-4.0", "mit & cc-by-nc-4.0",
+        "apache-2.0+cc-by-nc-4.0", "gpl-2.0+ + cc-by-nc-4.0", "mit cc-by-nc-4.0", "CC BY-NC 4.0",
+    ],
+)  # fmt: skip
+def test_a_denied_licence_is_found_however_it_is_joined_to_others(licence):
+    assert judge_licence(licence, ["cc-by-nc*"]).denied
+    assert not judge_licence(licence, ["bsd*"]).denied
+
+
+def test_a_licence_of_a_person_does_not_hide_that_of_the_card():
+    stricter = judge_licence("mit", (), card_says="cc-by-nc-4.0")
+    assert (stricter.licence, stricter.kind, stricter.denied, stricter.clean) == ("mit", "non_commercial", False, False)
+    told = "its model card says 'cc-by-nc-4.0', which"
+    assert stricter.warning == f"{told} is stricter than 'mit'; read which of them holds"
+    with pytest.raises(Refused, match=f"base 'x' cannot be used here: {told} DRIFTGATE_LICENSES_DENIED forbids"):
+        require_licence("mit", ["cc-by-nc*"], what="base 'x'", card_says="cc-by-nc-4.0")
+
+
+@given(names, names, entries)
+def test_a_card_never_makes_a_verdict_laxer(said, card, denied):
+    alone, beside = judge_licence(said, denied), judge_licence(said, denied, card_says=card)
+    read = judge_licence(card, denied)
+    assert STRICTNESS.index(beside.kind) >= STRICTNESS.index(alone.kind)
+    assert beside.clean == (beside.warning is None)
+    if read.licence == NONE_STATED:
+        assert beside == alone, "the card says nothing against it"
+    else:
+        assert beside.denied == (alone.denied or read.denied)
+
+
 @given(anything, entries)
 def test_every_verdict_is_whole(licence, denied):
     verdict = judge_licence(licence, denied)
@@ -93,7 +138,7 @@ def test_case_and_blanks_change_nothing(licence, denied):
     assert (one.kind, one.denied) == (other.kind, other.denied)
 
 
-@given(names, names, st.sampled_from([" AND ", " OR ", " with "]), entries)
+@given(names, names, st.sampled_from([" AND ", " OR ", " with ", "/", ", ", ";", "|", " + "]), entries)
 def test_one_licence_more_never_makes_it_laxer(one, other, joined, denied):
     both = judge_licence(f"({one}{joined}{other})", denied)
     parts = [judge_licence(name, denied) for name in (one, other)]
