@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from dataclasses import fields
 
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from retrain.audit import SHOWN_ROWS, audit_rows
 from retrain.dataset import Row
+from retrain.strategy import TrainingPlan
 from store.errors import BadInput
 
 UNHURRIED = settings(deadline=None)  # a busy machine looks ten times as long for near duplicates
@@ -146,7 +149,10 @@ def test_a_class_of_one_row_stops_a_persons_file_and_is_named():
 def test_ten_to_one_is_told_with_what_to_do():
     audit = audit_rows([*(Row(f"b {n}", "billing") for n in range(100)), *(Row(f"f {n}", "fax") for n in range(10))])
     assert "'billing' has 10 times as many rows as 'fax'" in finding(audit, "imbalance").message
-    assert "focal loss" in finding(audit, "imbalance").message
+    advised = re.findall(r"--set (\w+)=", finding(audit, "imbalance").message)
+    assert advised == ["focal_gamma", "class_weights"]
+    assert set(advised) <= {field.name for field in fields(TrainingPlan)}, "what is advised can be said"
+    assert "sampling" not in finding(audit, "imbalance").message
     assert finding(audit, "imbalance").count == 10
     assert not [f for f in audit_rows(good()).findings if f.kind == "imbalance"]
 
