@@ -19,6 +19,7 @@ from onnx import helper
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from engine.adapter import CONFIG_FILE
 from engine.base import (
     GATHER_FILE,
     GRAPH_FILES,
@@ -102,6 +103,11 @@ def import_base(
     """
     progress("reading the weights", 0.0)
     folder = source.folder
+    if (folder / CONFIG_FILE).exists():  # transformers would load it unasked, also from a pickle
+        raise Refused(
+            f"{source.name!r} has an {CONFIG_FILE}: it holds an adapter, and a base is the backbone alone; import the "
+            "backbone from a folder without it, then: driftgate adapter import FOLDER --base NAME --model MODEL"
+        )
     config = _load(lambda: AutoConfig.from_pretrained(folder, trust_remote_code=False), source.name)
     backbone = _load(
         lambda: AutoModel.from_pretrained(

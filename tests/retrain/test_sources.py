@@ -12,6 +12,7 @@ from retrain.export import import_base
 from retrain.sources import Source, open_source
 from store.artifacts import ArtifactStore
 from store.errors import BadInput, Refused
+from tests.conftest import ImportedBase, MakeAdapter
 
 HUBCONF = """
 dependencies = ["transformers"]
@@ -150,6 +151,19 @@ def test_an_imported_entry_is_the_same_base_as_its_folder(
         load_file(backbone / "model.safetensors")["embeddings.word_embeddings.weight"],
         load_file(tiny_source / "model.safetensors")["embeddings.word_embeddings.weight"],
     )
+
+
+def test_a_folder_that_holds_an_adapter_too_is_no_base(
+    tmp_path: Path, tiny: ImportedBase, make_adapter: MakeAdapter, artifacts: ArtifactStore
+) -> None:
+    folder = shutil.copytree(tiny.source, tmp_path / "both")
+    shutil.copytree(make_adapter(tiny), folder, dirs_exist_ok=True)
+    with pytest.raises(Refused, match=r"holds an adapter, .* driftgate adapter import FOLDER --base NAME"):
+        import_base(Source(str(folder), folder), artifacts, name="both", max_rank=4, max_labels=4)
+    (folder / "adapter_model.safetensors").unlink()
+    (folder / "adapter_model.bin").write_bytes(b"a pickle")
+    with pytest.raises(Refused, match="holds an adapter"):
+        import_base(Source(str(folder), folder), artifacts, name="both", max_rank=4, max_labels=4)
 
 
 def test_a_repository_that_torch_hub_has_fetched_before_needs_no_network(
