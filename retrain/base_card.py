@@ -14,8 +14,10 @@ import yaml
 
 _CONFIG_KEYS = ("model_type", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings")
 _FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
-_SETTING = re.compile(r"^\s*[-*]\s+`?\*{0,2}([A-Za-z][A-Za-z0-9_ .-]{0,40}?)\*{0,2}`?\s*[:=]\s*\*{0,2}\s*`?(.+?)`?\s*$")
+_HEADING = re.compile(r"(#{1,6})\s+(.*)$")
+_SETTING = re.compile(r"\s*[-*]\s+([^\s:=][^:=]{0,80})[:=](.*)$")
+"""Name and value still in their quotes. Both patterns read a line once: a stranger wrote it."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,40}")
 
 _KNOWN_SETTING = re.compile(
     r"learning|^lr|epoch|batch|warm|decay|optimi|schedul|dropout|length|seed|rank|alpha|steps|precision|clip",
@@ -111,9 +113,19 @@ def _settings_below(text: str, heading: str) -> dict[str, str]:
             level = len(title[1])
         elif title and len(title[1]) <= level:
             level = 0
-        elif level and (setting := _SETTING.match(line)) and _KNOWN_SETTING.search(setting[1]):
-            found.setdefault(setting[1].strip(), setting[2].strip())
+        elif level and (setting := _setting_of(line)) and _KNOWN_SETTING.search(setting[0]):
+            found.setdefault(*setting)
     return found
+
+
+def _setting_of(line: str) -> tuple[str, str] | None:
+    """`- **name**: `value``, with any of these marks or none."""
+    parts = _SETTING.match(line)
+    if parts is None:
+        return None
+    name, value = parts[1].strip(" \t`*"), parts[2].strip()
+    value = value.removeprefix("**").lstrip().removeprefix("`").removesuffix("`").strip()
+    return (name, value) if _NAME.fullmatch(name) and value else None
 
 
 def _names(value: Any) -> list[str]:

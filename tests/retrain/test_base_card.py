@@ -72,6 +72,33 @@ def test_several_licences_all_hold(folder: Path) -> None:
     assert read_base_card(folder)["licence"]["name"] == "mit AND cc-by-nc-4.0"
 
 
+@pytest.mark.parametrize(
+    ("line", "stated"),
+    [
+        ("- learning_rate: 2e-05", {"learning_rate": "2e-05"}),
+        ("* `learning_rate` = `2e-05`", {"learning_rate": "2e-05"}),
+        ("  - **learning rate**:  2e-05 ", {"learning rate": "2e-05"}),
+        ("- **learning rate:** `2e-05`", {"learning rate": "2e-05"}),
+        ("- optimizer: AdamW: betas=(0.9, 0.999)", {"optimizer": "AdamW: betas=(0.9, 0.999)"}),
+        ("- learning_rate:", {}),
+        ("- learning_rate: ` `", {}),
+        ("- see [the learning rates](here): they matter", {}),
+        ("learning_rate: 2e-05", {}),
+    ],
+)
+def test_a_setting_is_read_out_of_its_marks(folder: Path, line: str, stated: dict[str, str]) -> None:
+    (folder / "README.md").write_text(f"## Fine-tuning ##\n{line}\n")
+    assert read_base_card(folder).get("fine_tuning", {}) == stated
+
+
+@pytest.mark.parametrize("line", ["# a{}x", "# a{}#x", "- lr: x{}x", "- lr{}x", "- lr: **{}", "- `**lr{}: x"])
+def test_long_lines_of_a_stranger_are_read_once(folder: Path, line: str) -> None:
+    """One that looked again at every blank would not be through before the machine is replaced."""
+    for blank in (" ", "\t", "#", "*", "`"):
+        (folder / "README.md").write_text(f"# Fine-tuning\n{line.format(blank * 500_000)}\n")
+        read_base_card(folder)
+
+
 @pytest.mark.parametrize("readme", [None, "", "# no front matter", "---\n- a\n---\n", "---\n{: [\n---\n", "---\nx: 1"])
 def test_what_is_not_stated_is_not_in_the_card(folder: Path, readme: str | None) -> None:
     if readme is not None:
