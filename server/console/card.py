@@ -4,7 +4,7 @@ It is read by somebody who asks whether this version deserves to be served. So t
 it fails, then how it was made. Labels are shown, texts are not: a card may be handed on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -91,6 +91,7 @@ def _findings(audit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _about(report: Mapping[str, Any]) -> dict[str, Any]:
     """The figures, ready to be drawn and told."""
     own, *others = report["systems"]
+    classes = _worst_first(report["classes"])
     production = next((system for system in others if system["name"] == "production"), None)
     strongest = max(others, key=lambda system: system["accuracy"]["value"], default=None)
     rivals = [system for system in (production, strongest) if system is not None]
@@ -100,9 +101,10 @@ def _about(report: Mapping[str, Any]) -> dict[str, Any]:
         "rows": report["rows"],
         "verdicts": [_verdict(rival) for i, rival in enumerate(rivals) if rival not in rivals[:i]],
         "accuracies": dot_chart([_dot(system) for system in report["systems"]]),
-        "classes": report["classes"][:_SHOWN_CLASSES],
-        "other_classes": report["classes"][_SHOWN_CLASSES:],
-        "all_classes": len(report["classes"]),
+        "classes": classes[:_SHOWN_CLASSES],
+        "other_classes": classes[_SHOWN_CLASSES:],
+        "all_classes": len(classes),
+        "beside_production": any(one["production_f1"] is not None for one in classes),
         "confused": report["confused"],
         "heat": heat_map(report["confusion"], report["confused"]),
         "calibration": report["calibration"],
@@ -116,6 +118,11 @@ def _about(report: Mapping[str, Any]) -> dict[str, Any]:
         "served": report["served"],
         "how": report["how"],
     }
+
+
+def _worst_first(classes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As the report has them, but for labels without test rows: they were only answered, and their F1 says nothing."""
+    return sorted(classes, key=lambda one: one["rows"] == 0)
 
 
 def _dot(system: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +181,7 @@ def _limits(version: Mapping[str, Any], base: Mapping[str, Any], report: Mapping
             f"{len(few)} of {len(report['classes'])} labels have fewer than {_FEW_ROWS} test rows: what the table says "
             "of each of these alone is rough."
         )
-    weakest = report["classes"][0] if report["classes"] else None
+    weakest = next(iter(_worst_first(report["classes"])), None)
     if weakest is not None and weakest["rows"] >= _FEW_ROWS and weakest["recall"] < own["low"]:
         limits.append(f"It is weakest in {weakest['label']}: it finds {percent(weakest['recall'])} of its rows.")
     error = report["calibration"]["before"]

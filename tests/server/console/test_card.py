@@ -77,6 +77,20 @@ def test_a_card_says_how_good_a_version_is_and_where_it_is_not(start: Start, tmp
     assert f"/models/tickets/{number}" in read(server, "/models/tickets").links
 
 
+def test_a_label_that_was_only_answered_hides_nothing_of_the_others(start: Start, tmp_path):
+    report = made_up_report()
+    weakest, *_ = report["classes"]
+    weakest |= {"f1": 0.6, "recall": 0.5}
+    only_answered = {"label": "fax", "rows": 0, "f1": 0.0, "precision": 0.0, "recall": 0.0, "production_f1": None}
+    report["classes"].insert(0, only_answered)  # where its F1 puts it
+    server = start(artifacts_url=None)
+    page = card_of(server, add_version(server, tmp_path / "report", report))
+    assert "F1 of production" in page.text
+    assert f"It is weakest in {weakest['label']}: it finds 50.0 % of its rows." in page.text
+    table = page.text[page.text.index("F1 of production") :]
+    assert table.index(weakest["label"]) < table.index("fax 0.000 0.000 – 0 –")
+
+
 @pytest.mark.parametrize(
     ("right", "production", "said"),
     [
