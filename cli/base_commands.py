@@ -18,7 +18,7 @@ from cli.progress import progress_bar
 from cli.quiet import quiet_libraries
 from engine.base import BaseSpec, base_record, spec_from_json
 from engine.precision import MIN_SPEEDUP, Precision, speeds_from_json
-from retrain.licence import LicenceVerdict, judge_licence, require_licence
+from retrain.licence import LicenceVerdict, card_says_of, judge_licence, require_licence, require_licence_of
 from store.bases import add_base, approve_base, base_story, get_base, list_bases, retire_base, tell_of_base
 from store.errors import BadInput, Refused
 from store.records import Base, BaseEvent
@@ -173,8 +173,7 @@ def approve(ctx: typer.Context, name: BaseName, why: Why, as_json: AsJson = Fals
     with open_parts(ctx) as parts:
         with parts.database.write() as session:
             base = get_base(session, name)
-            denied, card_says = parts.settings.denied_licences, _card_says(base)
-            require_licence(base.license, denied, what=f"base {name!r}", card_says=card_says)
+            require_licence_of(base, parts.settings.denied_licences)
             approve_base(session, name, why=why, by=person(), now=parts.clock())
         view, _ = _shown(parts, name)
         show(view, f"base {name!r} is approved: versions on it may be promoted", as_json=as_json)
@@ -219,14 +218,8 @@ def _shown(parts: Parts, name: str) -> tuple[dict[str, Any], list[RenderableType
     """One base for programs, and for people."""
     with parts.database.read() as session:
         base, story = get_base(session, name), base_story(session, name)
-    licence = judge_licence(base.license, parts.settings.denied_licences, card_says=_card_says(base))
+    licence = judge_licence(base.license, parts.settings.denied_licences, card_says=card_says_of(base))
     return base_view(base, story), [_drawn(base, licence), *drawn_profile(base.profile), _story(story)]
-
-
-def _card_says(base: Base) -> str | None:
-    """The licence on its model card, where a person stated another."""
-    said: str | None = base.card.get("licence", {}).get("card_says")
-    return said
 
 
 def _row(base: Base, spec: BaseSpec) -> tuple[object, ...]:

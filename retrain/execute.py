@@ -27,7 +27,7 @@ from retrain.evaluate import Evaluation, Servable, Serving, evaluate, hold_out
 from retrain.features import FeatureCache
 from retrain.gate import GateRules, GateVerdict, judge_candidate
 from retrain.holding import Heartbeat, Progress, Reporter, Stopping, Worker
-from retrain.licence import require_licence
+from retrain.licence import require_licence_of
 from retrain.shortage import available_memory, told_full_disk, training_device
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.strategy import TrainingPlan, plan_from_json, plan_training
@@ -118,7 +118,7 @@ def _carry_through(worker: Worker, run: Run, progress: Progress, heartbeat: Hear
     work = take_work_folder(worker.settings.home, run.id, worker.owner)
     with worker.database.read() as session:
         base = get_base(session, run.base)
-    require_licence(base.license, worker.settings.denied_licences, what=f"base {base.name!r}")
+    require_licence_of(base, worker.settings.denied_licences)
     bundle = worker.artifacts.fetch(base.artifact)
     spec = read_spec(bundle)
 

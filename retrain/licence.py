@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from store.errors import Refused
+from store.records import Base
 
 Kind = Literal["permissive", "copyleft", "other", "non_commercial", "none_stated"]
 
@@ -69,6 +70,17 @@ def require_licence(licence: str | None, denied: Sequence[str], *, what: str, ca
     verdict = judge_licence(licence, denied, card_says=card_says)
     if verdict.denied:
         raise Refused(f"{what} cannot be used here: {verdict.warning}")
+
+
+def require_licence_of(base: Base, denied: Sequence[str]) -> None:
+    """The same for a base in the store."""
+    require_licence(base.license, denied, what=f"base {base.name!r}", card_says=card_says_of(base))
+
+
+def card_says_of(base: Base) -> str | None:
+    """The licence on the model card of `base`, where a person stated another one."""
+    said: str | None = base.card.get("licence", {}).get("card_says")
+    return said
 
 
 def _beside_card(said: LicenceVerdict, card: LicenceVerdict) -> LicenceVerdict:

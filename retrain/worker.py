@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from engine.base import spec_from_json
 from retrain.audit import look_with
 from retrain.dataset import Row, read_labels, read_rows
-from retrain.licence import require_licence
+from retrain.licence import require_licence_of
 from retrain.metrics import WorkerMetrics
 from retrain.snapshot import build_snapshot, load_snapshot, store_snapshot
 from retrain.split import keep_splits
@@ -123,7 +123,7 @@ def train_now(
         known = get_base(session, base)
         spec = spec_from_json(known.spec)
         until = last_feedback_seq(session, model)
-    require_licence(known.license, settings.denied_licences, what=f"base {base!r}")
+    require_licence_of(known, settings.denied_licences)
     if twice := sorted({"seed", "epochs"} & (parameters or {}).keys()):
         raise BadInput(f"{twice[0]} is an option of its own: --{twice[0]}", where=twice[0])
     overrides: dict[str, Any] = {**(parameters or {}), "seed": seed} | ({"epochs": epochs} if epochs else {})

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.licence import NONE_STATED, judge_licence, require_licence
+from retrain.licence import NONE_STATED, judge_licence, require_licence, require_licence_of
 from store.errors import Refused
 from store.settings import load_settings
+from tests.store.rows import base
 
 DENIED = load_settings().denied_licences
 NAMES = (
@@ -154,3 +155,11 @@ def test_one_entry_more_never_allows_what_was_denied(licence, denied, more):
 
 def test_nothing_stated_is_kept_in_one_word():
     assert {judge_licence(nothing, ()).licence for nothing in (None, "", " unknown ", "N/A")} == {NONE_STATED}
+
+
+def test_a_base_in_the_store_is_judged_by_its_card_too():
+    stored = base()
+    stored.license, stored.card = "mit", {"licence": {"name": "mit", "card_says": "cc-by-nc-4.0"}}
+    require_licence_of(stored, [])
+    with pytest.raises(Refused, match="base 'minilm' cannot be used here"):
+        require_licence_of(stored, ["cc-by-nc*"])
