@@ -63,6 +63,8 @@ class TrainingPlan:
     focal_gamma: float = 0.0
     """Above 0: focal loss (Lin et al. 2017, arXiv:1708.02002), for classes of very unequal size."""
     class_weights: ClassWeights = "none"
+    resample: float = 0.0
+    """How far rows of rare classes are repeated (retrain.imbalance): 0 not at all, 1 until all classes are alike."""
     augment: int = 0
     """Varied copies of each training text (retrain.augment)."""
     replay_share: float = 1.0
@@ -181,6 +183,7 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         "replay_weight": (0.0, 100.0),
         "lora_dropout": (0.0, 0.9),
         "focal_gamma": (0.0, 10.0),
+        "resample": (0.0, 1.0),
         "weight_decay": (0.0, 1.0),
         "learning_rate": (0.0, 1.0),
         "lower_learning_rate": (0.0, 1.0),
@@ -194,4 +197,10 @@ def _check(plan: TrainingPlan, spec: BaseSpec) -> None:
         raise BadInput(
             f"rows_at_once is {plan.rows_at_once}; it must divide batch_rows, which is {plan.batch_rows}",
             where="rows_at_once",
+        )
+    if plan.resample and plan.class_weights != "none":
+        raise BadInput(
+            f"resample is {plan.resample:g} and class_weights is {plan.class_weights!r}: rare classes would count twice"
+            "; set one of them",
+            where="resample",
         )

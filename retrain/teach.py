@@ -9,7 +9,7 @@ from engine.engine import Engine
 from retrain.augment import Augmentation, augment_rows
 from retrain.dataset import Row
 from retrain.features import FeatureCache
-from retrain.imbalance import inverse_frequency_weights
+from retrain.imbalance import inverse_frequency_weights, oversample
 from retrain.replay import replay
 from retrain.shortage import available_memory, free_disk, needs_of, size_of_folder, told_shortage
 from retrain.strategy import OWN_GRAPH, TrainingPlan
@@ -58,6 +58,8 @@ def train_on_rows(
     )
     if plan.class_weights == "balanced":
         weights = balanced(taught, weights)
+    places = oversample([row.label for row in taught], balance=plan.resample, seed=plan.seed)
+    taught, weights = [taught[place] for place in places], [weights[place] for place in places]
 
     def features_of(texts: Sequence[str]) -> Any:
         return FeatureCache(features, Engine(bundle, slots=2, lanes=1)).of(texts, among=[row.text for row in rows])

@@ -56,8 +56,8 @@ def class_sizes(
         most, fewest = next(iter(labels)), list(labels)[-1]
         message = (
             f"{most!r} has {imbalance_ratio(labels):.0f} times as many rows as {fewest!r}; "
-            "add rows of the rare classes, or train with focal loss (--set focal_gamma=2) or with class weights "
-            "(--set class_weights=balanced)"
+            "add rows of the rare classes, or train with focal loss (--set focal_gamma=2), class weights "
+            "(--set class_weights=balanced) or rare rows repeated (--set resample=1)"
         )
         rare = {label for label, count in labels.items() if is_imbalanced({most: labels[most], label: count})}
         yield make_finding("imbalance", "warning", message, [n for n, row in whole.items() if row.label in rare])

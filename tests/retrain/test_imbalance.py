@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from retrain.imbalance import (
     imbalance_ratio,
     inverse_frequency_weights,
     is_imbalanced,
+    oversample,
 )
 
 some_counts = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 100_000), min_size=1)
@@ -42,3 +44,27 @@ def test_without_a_cap_the_weights_are_scikit_learns_balanced_ones():
 def test_a_cap_below_one_is_refused():
     with pytest.raises(ValueError, match=r"cap is 0\.5; it must be"):
         inverse_frequency_weights({"a": 1}, cap=0.5)
+
+
+@given(st.lists(st.sampled_from("aaaaaaaab"), max_size=80), st.floats(0, 1), st.integers(0, 5))
+def test_rows_of_rare_classes_are_seen_again_evenly_and_none_is_lost(labels, balance, seed):
+    places = oversample(labels, balance=balance, seed=seed)
+    assert places[: len(labels)] == list(range(len(labels)))
+    assert places == oversample(labels, balance=balance, seed=seed)
+    seen = Counter(places)
+    for label, count in Counter(labels).items():
+        often = [seen[place] for place, own in enumerate(labels) if own == label]
+        assert max(often) - min(often) <= 1
+        grown = min(10.0, (max(Counter(labels).values()) / count) ** balance)
+        assert sum(often) == pytest.approx(count * grown, abs=0.5 + 1e-9)
+
+
+def test_in_full_balance_all_classes_are_as_large_as_the_largest_ten_times_at_most():
+    labels = ["a"] * 60 + ["b"] * 20 + ["c"] * 3
+    drawn = Counter(labels[place] for place in oversample(labels, balance=1.0, seed=0))
+    assert drawn == {"a": 60, "b": 60, "c": 30}
+
+
+def test_a_balance_beyond_one_is_refused():
+    with pytest.raises(ValueError, match=r"balance is 1\.5; it must be from 0 to 1"):
+        oversample(["a"], balance=1.5, seed=0)

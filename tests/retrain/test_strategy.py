@@ -56,6 +56,7 @@ def test_a_strategy_that_there_is_not_is_refused(tiny: ImportedBase) -> None:
         ("batch_rows", 8.5, "batch_rows is 8.5; it must be a whole number"),
         ("targets", "query", "targets is 'query'; it must be a list of names"),
         ("targets", ["key"], "base 'tiny' was not exported for key; it has dense, query, value"),
+        ("resample", 2, "resample is 2; it must lie between 0 and 1"),
         ("focal_gamma", True, "focal_gamma is True; it must lie between 0 and 10"),
     ],
 )
@@ -64,3 +65,9 @@ def test_a_value_out_of_bounds_is_refused_with_its_bounds(
 ) -> None:
     with pytest.raises(BadInput, match=re.escape(told)):
         plan_training(tiny.spec, "full", {name: value}, rows=10, epochs=1, seed=0)
+
+
+def test_rare_classes_do_not_count_twice(tiny: ImportedBase) -> None:
+    both = {"resample": 0.5, "class_weights": "balanced"}
+    with pytest.raises(BadInput, match="rare classes would count twice; set one of them"):
+        plan_training(tiny.spec, "lora", both, rows=10, epochs=1, seed=0)
