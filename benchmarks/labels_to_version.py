@@ -1,12 +1,14 @@
 """From labelled rows to a registered version: `driftgate train` on 2,000 rows of CLINC150, command to exit.
 
 The seconds of each stage are told apart by what the run reports, and by how long at most its progress stood still. The
-command runs as a person starts it, in a process of its own: the start of Python and the libraries counts.
+command runs as a person starts it, in a process of its own: the start of Python and the libraries counts, and no
+features of the rows are there from before.
 """
 
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,7 +75,8 @@ def longest_stillness(looks: Sequence[Look]) -> tuple[float, str]:
 
 
 def _tell_round(home: Path, file: Path, model: str, options: Sequence[str]) -> tuple[float, float]:
-    """Seconds in all, and outside training."""
+    """Seconds in all, and outside training. Nothing is left of the round before but its version."""
+    shutil.rmtree(home / "cache", ignore_errors=True)
     command = [sys.executable, "-m", "cli.main", "--home", str(home), "train", "--model", model, "--base", "minilm"]
     with opened(home) as store:
         began = time.monotonic()
