@@ -181,6 +181,8 @@ def edit_environment(database, run, change):
     [
         (["--base", "tinny"], "did you mean 'tiny'?"),
         (["--base", "tiny", "--text-column", "body"], "no column 'body'; it has 'text', 'label'"),
+        (["--base", "tiny", "--set", "seed=7"], "seed is an option of its own: --seed"),
+        (["--base", "tiny", "--set", "gradient_clip=abc"], "gradient_clip is 'abc'; it must lie between"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(driftgate, data, options, complaint):

@@ -154,6 +154,15 @@ def test_what_is_trained_already_needs_no_room(small_disk, tiny, artifacts):
     assert train(artifacts, tiny.bundle, plan_of(tiny), rows_of(), work, lambda *_: None) == trained
 
 
+def test_a_full_disk_is_told_wherever_a_run_writes(small_disk):
+    with pytest.raises(Refused) as refused, shortage.told_full_disk(small_disk):
+        (small_disk / "filler").write_bytes(bytes(81 * 2**20))
+    told = str(refused.value)
+    assert told.startswith("no disk left: a file could not be written; free are ")
+    assert f" in {small_disk} and " in told
+    assert told.count(". ") == 0, "one sentence"
+
+
 def test_a_disk_that_fills_up_while_it_is_trained_is_told_and_room_is_made(small_disk, tiny, artifacts):
     work = small_disk / "run" / "worker"
     work.mkdir(parents=True)
